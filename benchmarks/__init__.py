@@ -1,0 +1,1 @@
+"""Machine-learning workloads of high-energy physics, and the loop that times them."""

@@ -1,0 +1,1 @@
+"""A finished run in, what HEPscore reads out."""
