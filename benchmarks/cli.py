@@ -1,0 +1,231 @@
+"""The ``hepbench`` command: parse, check, delegate. Imports what a command needs when it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.errors import RunFailedError, UsageError
+from datasets.errors import DataError
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="hepbench")
+def cli() -> None:
+    """Machine-learning workloads of high-energy physics as a hardware benchmark."""
+
+
+@cli.command("list")
+def list_workloads() -> None:
+    """List the workloads and their presets."""
+    from benchmarks import workload
+
+    for name in workload.REGISTRY:
+        click.echo(f"{name}: {workload.describe(name)}")
+        click.echo(f"    presets: {', '.join(workload.presets(name))}")
+
+
+def configured(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The arguments that make a configuration, the same for every command that takes one."""
+    options = [
+        click.argument("workload"),
+        click.option("--preset", default="smoke", show_default=True, help="Named configuration to start from."),
+        click.option("--config", "file", type=FILE, help="YAML file of KEY: VALUE lines, laid over the preset."),
+        click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any key that `show` lists."),
+        click.option("--epochs", help="Passes over the training events, warm-up included."),
+        click.option("--batch-size", help="Events per step."),
+        click.option("--seed", help="Seed of the initial weights."),
+        click.option("--precision", help="float32, float64, mixed_bfloat16 or mixed_float16."),
+        click.option("--threads", help="CPU threads; 0: all that this process may use."),
+        click.option("--data", help="Folder of the data set; default: the cache, made there if missing."),
+        click.option("--xla/--no-xla", default=None, help="Compile with XLA [default: on a GPU only]."),
+        click.option("--deterministic/--no-deterministic", default=None, help="Same seed, same bits."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _resolve(workload: str, preset: str, file: Path | None, assignments: tuple[str, ...], flags: Any) -> Any:
+    from benchmarks import config
+    from benchmarks.workload import presets
+
+    known = presets(workload)
+    if flags.get("xla") is not None:
+        flags["xla"] = "on" if flags["xla"] else "off"
+    base = config.choose("preset", preset, known)
+    return config.resolve(preset, base, file=file, assignments=assignments, flags=flags)
+
+
+@cli.command()
+@configured
+def show(workload: str, preset: str, file: Path | None, assignments: tuple[str, ...], **flags: Any) -> None:
+    """Print the effective configuration and where each value came from."""
+    resolved = _resolve(workload, preset, file, assignments, flags)
+    click.echo(resolved.describe())
+
+
+@cli.command()
+@configured
+@click.option("--output", type=FOLDER, help="Folder of the result [default: results/WORKLOAD-PRESET-TIME].")
+@click.option("--force", is_flag=True, help="Replace the result that is already there.")
+@click.option("--quiet", is_flag=True, help="No progress and no table.")
+@click.option("--debug", is_flag=True, help="Tracebacks and the framework's own messages.")
+@click.option("--dry-run", is_flag=True, help="Print the configuration and stop.")
+def run(
+    workload: str,
+    preset: str,
+    file: Path | None,
+    assignments: tuple[str, ...],
+    output: Path | None,
+    force: bool,
+    quiet: bool,
+    debug: bool,
+    dry_run: bool,
+    **flags: Any,
+) -> None:
+    """Train and measure a workload; write result.json and WORKLOAD_summary.json."""
+    resolved = _resolve(workload, preset, file, assignments, flags)
+    if dry_run:
+        click.echo(resolved.describe())
+        return
+    if debug:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"
+    from benchmarks.job import run_job
+
+    sys.exit(run_job(resolved, output, force=force, quiet=quiet))
+
+
+@cli.group()
+def data() -> None:
+    """Make, fetch, import, check and draw data sets."""
+
+
+@data.command()
+@configured
+@click.option("--output", type=FOLDER, help="Folder of the data set [default: the cache].")
+def generate(
+    workload: str,
+    preset: str,
+    file: Path | None,
+    assignments: tuple[str, ...],
+    output: Path | None,
+    **flags: Any,
+) -> None:
+    """Generate the events of a configuration."""
+    from benchmarks.workload import data_tools
+
+    resolved = _resolve(workload, preset, file, assignments, flags)
+    folder = data_tools(workload).generate(resolved.config, output, lambda line: click.echo(line, err=True))
+    click.echo(folder)
+
+
+@data.command("import")
+@click.argument("source", type=click.Choice(["delphes"]))
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--output", type=FOLDER, required=True, help="Folder of the data set.")
+@click.option("--train-events", type=click.IntRange(1), help="At most so many [default: all].")
+@click.option("--validation-events", type=click.IntRange(1), help="At most so many [default: all].")
+def import_data(
+    source: str, folder: Path, output: Path, train_events: int | None, validation_events: int | None
+) -> None:
+    """Turn a folder of the public data set's files into a data set."""
+    from datasets.delphes_public import import_folder
+
+    click.echo(import_folder(folder, output, train_events, validation_events))
+
+
+@data.command()
+@click.argument("source", type=click.Choice(["delphes"]))
+@click.option("--output", type=FOLDER, required=True, help="Folder for the public files.")
+def fetch(source: str, output: Path) -> None:
+    """Download the public data set; files that are already there are kept."""
+    from datasets.delphes_fetch import fetch as fetch_delphes
+
+    click.echo(fetch_delphes(output))
+
+
+@data.command()
+@click.argument("folder", type=FOLDER)
+def verify(folder: Path) -> None:
+    """Check every file of a data set against its manifest."""
+    from datasets.store import open_store
+
+    store = open_store(folder)
+    for name, split in store.splits.items():
+        click.echo(f"{name}: {len(split)} events")
+    click.echo(f"sha256 {store.sha256}")
+
+
+@data.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--output", type=FILE, required=True, help="A .pdf or .png file.")
+def plot(folder: Path, output: Path) -> None:
+    """Draw a page of distributions."""
+    from datasets.plots import plot_delphes
+
+    click.echo(plot_delphes(folder, output))
+
+
+@cli.command()
+@click.argument("results", type=click.Path(exists=True, path_type=Path), nargs=-1, required=True)
+@click.option("--plot", "picture", type=FILE, help="Draw loss and throughput per epoch into this file.")
+def report(results: tuple[Path, ...], picture: Path | None) -> None:
+    """Print a result, or compare several; each a result.json or its folder."""
+    from benchmarks import report as reports
+    from benchmarks.result import read_result
+
+    files = [path / "result.json" if path.is_dir() else path for path in results]
+    try:
+        read = [(str(path.parent if path.name == "result.json" else path), read_result(path)) for path in files]
+    except (OSError, ValueError) as error:
+        raise UsageError(str(error)) from None
+    click.echo(reports.table(read))
+    if picture is not None:
+        reports.plot(read, picture)
+        click.echo(picture)
+
+
+@cli.command()
+def doctor() -> None:
+    """Say what this machine offers and what is missing for what."""
+    from benchmarks import doctor as examiner
+
+    checks = examiner.examine()
+    click.echo(examiner.format_checks(checks))
+    sys.exit(0 if examiner.can_run(checks) else 1)
+
+
+def main() -> None:
+    """Runs the command; one line and an exit code for whatever goes wrong."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt) as stop:
+        click.echo("hepbench: interrupted", err=True)
+        sys.exit(getattr(stop, "exit_code", 130))
+    except UsageError as error:
+        click.echo(f"hepbench: {error}", err=True)
+        sys.exit(2)
+    except (DataError, RunFailedError) as error:
+        click.echo(f"hepbench: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

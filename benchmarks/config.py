@@ -1,0 +1,216 @@
+"""Configuration of a run: typed, in layers (preset < file < --set < flag), each value with its origin."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+
+from benchmarks.errors import UsageError
+
+PRECISIONS = ("float32", "float64", "mixed_bfloat16", "mixed_float16")
+
+
+def option(
+    default: Any,
+    text: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A configuration key: its default, what it means and which values it takes."""
+    allowed = {"text": text, "low": low, "high": high, "choices": choices}
+    return dataclasses.field(default=default, metadata=allowed)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What every workload has; a workload's own keys stand in a subclass of its folder."""
+
+    workload: ClassVar[str]
+
+    epochs: int = option(5, "passes over the training events, warm-up included", low=2, high=100_000)
+    warmup_epochs: int = option(1, "first epochs, which compile and are never scored", low=1, high=1000)
+    batch_size: int = option(1, "events per step", low=1, high=65_536)
+    train_events: int = option(1, "training events", low=1, high=100_000_000)
+    validation_events: int = option(1, "validation events", low=1, high=100_000_000)
+    seed: int = option(1, "seed of the initial weights and of everything drawn later", low=0, high=2**31 - 1)
+    precision: str = option("float32", "number format of the model", choices=PRECISIONS)
+    xla: str = option("auto", "compile with XLA; auto: on a GPU only", choices=("auto", "on", "off"))
+    deterministic: bool = option(True, "deterministic kernels: same seed, same bits")
+    threads: int = option(0, "CPU threads; 0: all that this process may use", low=0, high=4096)
+    data: str = option("", "folder of the data set; empty: the cache, made there if it is missing")
+
+    def check(self) -> None:
+        """Looks at keys that depend on each other.
+
+        Raises:
+            UsageError: They do not fit together.
+        """
+        if self.epochs <= self.warmup_epochs:
+            raise UsageError(
+                f"epochs: expected more than the {self.warmup_epochs} warm-up epoch(s), got {self.epochs}; "
+                f"warm-up is never scored, so ask for at least {self.warmup_epochs + 1}"
+            )
+        if self.batch_size > self.train_events:
+            raise UsageError(
+                f"batch_size: expected at most the {self.train_events} training events, "
+                f"got {self.batch_size}; lower --batch-size or raise --set train_events"
+            )
+
+    def expected_memory_bytes(self) -> int:
+        """Peak memory that a training with this configuration is expected to take, in bytes."""
+        raise NotImplementedError
+
+    def below_floor(self, quality: Mapping[str, float]) -> str:
+        """Says in one line what of the quality is worse than the preset allows; empty if nothing is."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """An effective configuration and where each value came from."""
+
+    preset: str
+    config: RunConfig
+    origins: Mapping[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as JSON values, workload and preset included."""
+        return {
+            "workload": self.config.workload,
+            "preset": self.preset,
+            **dataclasses.asdict(self.config),
+        }
+
+
+def resolve(
+    preset: str,
+    base: RunConfig,
+    *,
+    file: Path | None = None,
+    assignments: Iterable[str] = (),
+    flags: Mapping[str, Any] | None = None,
+) -> Resolved:
+    """Lays a file, ``--set`` assignments and flags over a preset.
+
+    Args:
+        preset: Name of the preset.
+        base: Its values.
+        file: YAML mapping from key to value.
+        assignments: ``KEY=VALUE`` texts.
+        flags: Values of command-line flags; None means not given.
+
+    Raises:
+        UsageError: An unknown key, a value out of range, or keys that do not fit together.
+    """
+    layers: list[tuple[str, Mapping[str, Any]]] = []
+    if file is not None:
+        layers.append((str(file), _read_file(file)))
+    layers.append(("--set", dict(_split(item) for item in assignments)))
+    given = {key: value for key, value in (flags or {}).items() if value is not None}
+    layers.extend((f"--{key.replace('_', '-')}", {key: value}) for key, value in given.items())
+
+    fields = {item.name: item for item in dataclasses.fields(base)}
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(fields, f"preset {preset}")
+    for origin, layer in layers:
+        for key, value in layer.items():
+            if key not in fields:
+                raise UsageError(_unknown("key", key, fields, origin))
+            values[key] = _parse(fields[key], value, origin)
+            origins[key] = origin
+    config = dataclasses.replace(base, **values)
+    config.check()
+    return Resolved(preset, config, origins)
+
+
+def choose(kind: str, name: str, known: Mapping[str, Any]) -> Any:
+    """``known[name]``, or one line that names the nearest.
+
+    Raises:
+        UsageError: There is no such name.
+    """
+    if name not in known:
+        raise UsageError(_unknown(kind, name, known))
+    return known[name]
+
+
+def _unknown(kind: str, name: str, known: Iterable[str], origin: str = "") -> str:
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(names)}"
+    return f"unknown {kind} {name!r}{f' in {origin}' if origin else ''}: {hint}"
+
+
+def _split(assignment: str) -> tuple[str, str]:
+    key, equals, value = assignment.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--set: expected KEY=VALUE, got {assignment!r}")
+    return key.strip(), value.strip()
+
+
+def _read_file(path: Path) -> Mapping[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"--config {path}: expected a readable YAML file, got: {reason}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UsageError(f"--config {path}: expected KEY: VALUE lines, got a {type(content).__name__}")
+    return {str(key): value for key, value in content.items()}
+
+
+def _parse(field: dataclasses.Field[Any], value: Any, origin: str) -> Any:
+    """One value, from text or YAML, to the field's type and within its range."""
+    kind = type(field.default)
+    where = f"{field.name} (from {origin})"
+    try:
+        parsed = _convert(kind, value)
+    except ValueError:
+        raise UsageError(f"{where}: expected {_describe(field)}, got {value!r}") from None
+    choices, low, high = (field.metadata[name] for name in ("choices", "low", "high"))
+    outside = (low is not None and not parsed >= low) or (high is not None and not parsed <= high)
+    if outside or (choices and parsed not in choices):
+        raise UsageError(f"{where}: expected {_describe(field)}, got {value!r}")
+    return parsed
+
+
+def _convert(kind: type, value: Any) -> Any:
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        words = {"true": True, "yes": True, "on": True, "1": True}
+        words |= {"false": False, "no": False, "off": False, "0": False}
+        if str(value).lower() not in words:
+            raise ValueError(value)
+        return words[str(value).lower()]
+    if kind is str:
+        if isinstance(value, bool):  # YAML reads a bare on/off as a truth value
+            return "on" if value else "off"
+        return str(value)
+    if isinstance(value, bool):
+        raise ValueError(value)
+    if kind is int and isinstance(value, float):
+        if not value.is_integer():
+            raise ValueError(value)
+        return int(value)
+    return kind(value)
+
+
+def _describe(field: dataclasses.Field[Any]) -> str:
+    choices, low, high = (field.metadata[name] for name in ("choices", "low", "high"))
+    if choices:
+        return "one of " + ", ".join(choices)
+    kind = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[type(field.default)]
+    if low is not None and high is not None:
+        return f"{kind} from {low:g} to {high:g}" if high < 1e6 else f"{kind}, at least {low:g}"
+    return kind

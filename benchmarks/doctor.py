@@ -1,0 +1,194 @@
+"""What this machine has for a run, and how to get what it lacks; loads no machine-learning framework."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import nvml
+from benchmarks.cgroup import usable_cores
+from benchmarks.memory import memory_available_bytes
+from benchmarks.provenance import package_version
+
+# The first TensorFlow whose keras is Keras 3.
+OLDEST_TENSORFLOW = (2, 16)
+# The smallest preset's process on a CPU, with TensorFlow itself.
+LEAST_MEMORY_GIB = 2.0
+LEAST_DISK_GIB = 1.0
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked for.
+
+    Attributes:
+        found: What there is, or what is wrong with it.
+        needed_for: What does not work without it.
+        remedy: What to do about it.
+        required: Without it no run starts, not even on the CPU.
+    """
+
+    name: str
+    ok: bool
+    found: str
+    needed_for: str
+    remedy: str
+    required: bool = False
+
+
+def examine() -> list[Check]:
+    """Looks at everything that some command of hepbench can use."""
+    return [
+        _framework(),
+        _memory(),
+        _cores(),
+        *_disks(),
+        _gpus(),
+        _horovod(),
+        _docker(os.environ),
+        _program("Apptainer", ("apptainer", "singularity"), "runs from a .sif image", "install Apptainer"),
+        _program("Slurm", ("sbatch",), "batch jobs on a Slurm cluster", "log in to a submit node"),
+        _hep_score(os.environ),
+        _distributions("Pythia", ("pythia8mc",), "simulated events with Pythia", "hepbench[data]"),
+        _distributions("ACTS", ("pyacts",), "simulated tracks with ACTS", "hepbench[data]"),
+        _distributions("pooch", ("pooch",), "downloads of public data", "hepbench[data]"),
+        _distributions("plotting", ("matplotlib", "mplhep"), "hepbench report --plot", "hepbench[report]"),
+    ]
+
+
+def can_run(checks: Sequence[Check]) -> bool:
+    """Whether a run on this machine's CPU can start at all."""
+    return all(check.ok for check in checks if check.required)
+
+
+def format_checks(checks: Sequence[Check]) -> str:
+    """One line for each check; a second one under what is missing says why it matters and what to do."""
+    width = max(len(check.name) for check in checks)
+    lines = []
+    for check in checks:
+        mark = "ok" if check.ok else "MISSING" if check.required else "-"
+        lines.append(f"{mark:<8}{check.name:<{width}}  {check.found}")
+        if not check.ok:
+            lines.append(f"{'':<8}{'':<{width}}  needed for {check.needed_for}: {check.remedy}")
+    verdict = "A run on the CPU can start." if can_run(checks) else "No run can start: see MISSING above."
+    return "\n".join([*lines, "", verdict])
+
+
+def _framework() -> Check:
+    keras = package_version("keras")
+    for name in ("tensorflow", "tensorflow-cpu"):
+        version = package_version(name)
+        if version is not None and keras is not None:
+            recent = tuple(int(part) for part in re.findall(r"\d+", version)[:2]) >= OLDEST_TENSORFLOW
+            return _of_framework(recent, f"{name} {version}, keras {keras}")
+    return _of_framework(False, f"no TensorFlow, keras {keras or 'not installed'}")
+
+
+def _of_framework(ok: bool, found: str) -> Check:
+    oldest = ".".join(map(str, OLDEST_TENSORFLOW))
+    remedy = f"TensorFlow {oldest} or newer: pip install 'hepbench[cpu]' or 'hepbench[gpu]'"
+    return Check("framework", ok, found, "every run", remedy, required=True)
+
+
+def _memory() -> Check:
+    gib = memory_available_bytes() / _GIB
+    return Check(
+        "memory",
+        gib >= LEAST_MEMORY_GIB,
+        f"{gib:.1f} GiB available",
+        "every run",
+        f"free {LEAST_MEMORY_GIB:.0f} GiB, or raise the limit of the container or batch job",
+        required=True,
+    )
+
+
+def _cores() -> Check:
+    cores = usable_cores()
+    logical = os.cpu_count() or cores
+    found = f"{cores} usable of {logical}"
+    return Check("cores", cores == logical, found, "the score of the whole machine", "ask for all cores")
+
+
+def _disks() -> list[Check]:
+    # Not Path.home(): a container may run as a user that has no home.
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", "/"), ".cache"))
+    return [_disk("disk here", Path.cwd()), _disk("disk cache", cache), _disk("disk /tmp", Path("/tmp"))]
+
+
+def _disk(name: str, folder: Path) -> Check:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    gib = shutil.disk_usage(existing).free / _GIB
+    writable = os.access(existing, os.W_OK)
+    found = f"{gib:.1f} GiB free" + ("" if writable else ", not writable")
+    ok = writable and gib >= LEAST_DISK_GIB
+    return Check(name, ok, found, "data and results", "free space, or use another folder")
+
+
+def _gpus() -> Check:
+    names = [str(nvml.read("nvmlDeviceGetName", handle)) for handle in nvml.visible_handles().values()]
+    reason = nvml.unavailable() or "none visible to this process"
+    found = reason
+    if names:
+        counted = ", ".join(f"{names.count(name)} x {name}" for name in dict.fromkeys(names))
+        found = f"{counted}, driver {nvml.read('nvmlSystemGetDriverVersion')}"
+    remedy = "check the driver, the container's --gpus or --nv, the batch job's request"
+    return Check("GPU", bool(names), found, "runs on a GPU", remedy)
+
+
+def _horovod() -> Check:
+    version = package_version("horovod")
+    # As released it does not build with a TensorFlow that has Keras 3; the image's build leaves one file out.
+    remedy = "use the container image"
+    return Check("Horovod", version is not None, version or "not installed", "several ranks", remedy)
+
+
+def _distributions(name: str, distributions: Sequence[str], needed_for: str, extra: str) -> Check:
+    versions = {distribution: package_version(distribution) for distribution in distributions}
+    found = ", ".join(f"{key} {version or 'not installed'}" for key, version in versions.items())
+    return Check(name, None not in versions.values(), found, needed_for, f"pip install '{extra}'")
+
+
+def _program(name: str, programs: tuple[str, ...], needed_for: str, remedy: str) -> Check:
+    paths = [path for program in programs if (path := shutil.which(program))]
+    return Check(name, bool(paths), paths[0] if paths else "not on PATH", needed_for, remedy)
+
+
+def _docker(environment: Mapping[str, str]) -> Check:
+    client = shutil.which("docker")
+    if client is None:
+        return _of_docker(False, "no client on PATH", "install Docker")
+    address = environment.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if not address.startswith("unix://"):
+        return _of_docker(True, f"{client}, daemon elsewhere (DOCKER_HOST), not asked", "")
+    if _answers(address.removeprefix("unix://")):
+        return _of_docker(True, f"{client}, daemon answers", "")
+    return _of_docker(False, f"{client}, daemon does not answer", "start it, or join the group docker")
+
+
+def _of_docker(ok: bool, found: str, remedy: str) -> Check:
+    return Check("Docker", ok, found, "runs from a Docker image", remedy)
+
+
+def _answers(path: str) -> bool:
+    """Whether an engine listens on a Unix socket and lets this user in."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(0.1)
+        try:
+            connection.connect(path)
+            connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
+            return b" 200 " in connection.recv(64)
+        except OSError:
+            return False
+
+
+def _hep_score(environment: Mapping[str, str]) -> Check:
+    named = environment.get("HEPSCORE_BIN")
+    path = shutil.which(named or "hep-score")
+    found = path or (f"HEPSCORE_BIN={named} cannot be run" if named else "not on PATH")
+    return Check("hep-score", path is not None, found, "a HEPscore", "install hep-score, or set HEPSCORE_BIN")

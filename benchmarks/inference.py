@@ -1,0 +1,64 @@
+"""Inference after training: throughput at the run's batch size and at one, latency at one."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.backends import Backend
+from benchmarks.feed import Feed
+from benchmarks.result import Spread
+from benchmarks.timing import EpochTimer, clock
+from benchmarks.workload import Events, Tensor
+
+PASSES = 3
+SINGLE_EVENTS = 100  # events that go through one by one, at most
+
+
+def measure(
+    backend: Backend, predict: Callable[[Tensor], Tensor], events: Events, batch_size: int
+) -> dict[str, Any]:
+    """Times ``predict`` over the validation events, with batches that are already compiled for.
+
+    Returns:
+        ``batch``: batch_size and events_per_second over the passes; ``single``: the same at a batch
+        of one, and latency_seconds (count, p50, p95, p99) from host array to predictions on the host.
+    """
+    rates = []
+    for _ in range(PASSES):
+        done = 0
+        feed = Feed(events.batches("validation", batch_size), backend.put)
+        with EpochTimer(backend.drain) as timer, feed:
+            for batch, inputs, _targets in feed:
+                predict(inputs)
+                done += batch.events
+        rates.append(done / timer.seconds)
+    return {
+        "batch": {"batch_size": batch_size, "events_per_second": dataclasses.asdict(Spread.of(rates))},
+        "single": _single(backend, predict, events),
+    }
+
+
+def _single(backend: Backend, predict: Callable[[Tensor], Tensor], events: Events) -> dict[str, Any]:
+    inputs = [b.inputs for b in itertools.islice(events.batches("validation", 1), SINGLE_EVENTS)]
+    for shape in {array.shape for array in inputs}:
+        predict(backend.put(np.zeros(shape, inputs[0].dtype)))  # compiles
+    latencies, rates = [], []
+    for _ in range(max(PASSES, math.ceil(SINGLE_EVENTS / len(inputs)))):
+        with EpochTimer(backend.drain) as timer:
+            for array in inputs:
+                start = clock()
+                np.asarray(predict(backend.put(array)))
+                latencies.append(clock() - start)
+        rates.append(len(inputs) / timer.seconds)
+    p50, p95, p99 = (float(value) for value in np.percentile(latencies, (50, 95, 99)))
+    return {
+        "batch_size": 1,
+        "events_per_second": dataclasses.asdict(Spread.of(rates)),
+        "latency_seconds": {"count": len(latencies), "p50": p50, "p95": p95, "p99": p99},
+    }

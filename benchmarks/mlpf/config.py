@@ -1,0 +1,99 @@
+"""MLPF's configuration and presets; imports no framework."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from benchmarks.config import RunConfig, option
+from benchmarks.errors import UsageError
+
+CLASSES = 6
+MAX_BINS = 100  # the hash has 50 projections, two bins each
+DECAY_STEPS = 10_000
+DECAY_RATE = 0.99
+
+
+@dataclass(frozen=True)
+class MLPFConfig(RunConfig):
+    """A training of MLPF; the defaults are the original benchmark's."""
+
+    workload: ClassVar[str] = "mlpf"
+
+    epochs: int = option(10, "passes over the training events, warm-up included", low=2, high=100_000)
+    batch_size: int = option(5, "events per step", low=1, high=65_536)
+    train_events: int = option(50_000, "ttbar events to train on", low=1, high=100_000_000)
+    validation_events: int = option(5_000, "QCD events to validate on", low=1, high=100_000_000)
+    pileup: float = option(200.0, "mean number of pile-up collisions of generated events", low=0, high=1000)
+    pool_events: int = option(20_000, "minimum-bias events that pile-up is drawn from", low=1, high=10_000_000)
+    data_seed: int = option(1, "seed of generated events", low=0, high=2**31 - 1)
+    pad_to: int = option(6400, "elements per event, padding included; more are cut off", low=2, high=1_000_000)
+    bin_size: int = option(640, "elements per bin of the hash", low=1, high=100_000)
+    padding: str = option(
+        "fixed",
+        "fixed: every event to pad_to; buckets: a batch to the shortest even number of bins that holds "
+        "it (other bins and loss denominators than the original's)",
+        choices=("fixed", "buckets"),
+    )
+    learning_rate: float = option(1e-4, "Adam's initial learning rate", low=1e-12, high=1.0)
+    min_accuracy: float = option(0.0, "accuracy below which a run has no score", low=0.0, high=1.0)
+
+    def check(self) -> None:
+        """Looks at keys that depend on each other.
+
+        Raises:
+            UsageError: They do not fit together.
+        """
+        super().check()
+        bins, rest = divmod(self.pad_to, self.bin_size)
+        if rest or not 2 <= bins <= MAX_BINS:
+            raise UsageError(
+                f"pad_to: expected 2 to {MAX_BINS} times the bin_size of {self.bin_size}, got {self.pad_to}"
+            )
+
+    def lengths(self) -> tuple[int, ...]:
+        """Padded lengths that a batch may take, ascending."""
+        if self.padding == "fixed":
+            return (self.pad_to,)
+        return (*range(2 * self.bin_size, self.pad_to, 2 * self.bin_size), self.pad_to)
+
+    def expected_memory_bytes(self) -> int:
+        """Peak memory that a training with this configuration is expected to take, in bytes.
+
+        Linear in the padded rows of a batch, plus the pair matrices of a bin for each row; the
+        coefficients are fitted to measured peaks (``make bench`` prints both).
+        """
+        rows = self.batch_size * self.pad_to
+        per_row, per_pair = {"float64": (210_000, 48), "float32": (105_000, 24)}.get(
+            self.precision, (60_000, 22)
+        )
+        return 700_000_000 + rows * (per_row + per_pair * self.bin_size)
+
+    def below_floor(self, quality: Mapping[str, float]) -> str:
+        """Says in one line what of the quality is worse than the preset allows; empty if nothing is."""
+        accuracy = quality["accuracy"]
+        if accuracy >= self.min_accuracy:
+            return ""
+        return f"accuracy: expected at least {self.min_accuracy:g}, got {accuracy:.4f}"
+
+
+PRESETS: dict[str, MLPFConfig] = {
+    # About a minute on two cores, data included.
+    "smoke": MLPFConfig(
+        epochs=3,
+        batch_size=4,
+        train_events=64,
+        validation_events=32,
+        pileup=30.0,
+        pool_events=500,
+        pad_to=1280,
+        learning_rate=1e-3,
+    ),
+    # The published reproducibility setting.
+    "hepscore": MLPFConfig(epochs=5, batch_size=16, train_events=1100, validation_events=100),
+    # Long enough for stable clocks on one large GPU.
+    "standard": MLPFConfig(epochs=5, batch_size=16, train_events=10_000, validation_events=1_000),
+    # The whole published training: as many events as the public data set has.
+    "full": MLPFConfig(),
+}

@@ -1,0 +1,278 @@
+"""The graph layer of MLPF: learned distances, hashing into bins, a pair kernel, a gated convolution.
+
+Array layouts used here and in ``model.py`` (``rows = events * elements``, padding included):
+    features: (rows, F), compute dtype of the layer.
+    mask: (rows, 1), 1 for a real element, 0 for padding.
+    binned: (bins, bin_size, F), the rows of an event in the order of their hash codes, cut into
+        consecutive chunks; a bin never holds rows of two events.
+
+Source: J. Pata et al., "MLPF: efficient machine-learned particle-flow reconstruction using graph
+neural networks", Eur. Phys. J. C 81 (2021) 381, arXiv:2101.08578.
+
+The maths is the benchmark's; what is stored and in which order it is computed is ours. A padded row
+reaches a real one only through the pair kernel, where it has weight zero: so the mask stands there
+and at the outputs, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+Tensor = Any  # a tensor of whichever framework runs
+Initializer = Callable[..., np.ndarray]
+
+DISTANCE_DECAY = 0.1  # K = exp(-0.1 d)
+MIN_SCALED_SQUARE = 1e-6 * DISTANCE_DECAY**2  # of squared distances, on the scale of pair_kernel
+DEGREE_EPSILON = 1e-6
+
+
+def glorot_uniform(rng: np.random.Generator) -> Initializer:
+    """Glorot and Bengio's uniform initial weights, drawn by numpy: equal on every framework."""
+
+    def draw(shape: tuple[int, ...], dtype: str | None = None) -> np.ndarray:
+        limit = np.sqrt(6.0 / (shape[0] + shape[1]))
+        return rng.uniform(-limit, limit, shape).astype(dtype)
+
+    return draw
+
+
+def normal(rng: np.random.Generator, sigma: float = 0.05) -> Initializer:
+    """Gaussian initial weights, drawn by numpy: equal on every framework."""
+
+    def draw(shape: tuple[int, ...], dtype: str | None = None) -> np.ndarray:
+        return rng.normal(0.0, sigma, shape).astype(dtype)
+
+    return draw
+
+
+@ops.custom_gradient
+def permute_rows(rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+    """``rows[order]`` whose gradient is the gather ``upstream[inverse]``, not a scatter.
+
+    Args:
+        rows: (rows, F).
+        order: (rows,) int32, a permutation.
+        inverse: (rows,) int32, its inverse.
+    """
+
+    def gradient(*args: Tensor, upstream: Tensor = None) -> tuple[Tensor, Tensor, Tensor]:
+        upstream = args[0] if upstream is None else upstream
+        return ops.take(upstream, inverse, axis=0), None, None
+
+    return ops.take(rows, order, axis=0), gradient
+
+
+def pair_kernel(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Kernel and distances within each bin.
+
+    The squared distances come from one augmented product,
+    ``[-2 q, |q|^2, 1] . [q, 1, |q|^2]``, instead of three terms added up.
+
+    Args:
+        points: (bins, bin_size, D), already multiplied by ``DISTANCE_DECAY``.
+
+    Returns:
+        ``exp(-d)``, ``d`` and ``d^2`` before its lower limit, each (bins, bin_size, bin_size).
+    """
+    square = ops.sum(points * points, axis=-1, keepdims=True)
+    one = ops.ones_like(square)
+    left = ops.concatenate([-2.0 * points, square, one], axis=-1)
+    right = ops.concatenate([points, one, square], axis=-1)
+    squared = ops.matmul(left, _transpose(right))
+    distance = ops.sqrt(ops.maximum(squared, MIN_SCALED_SQUARE))
+    return ops.exp(-distance), distance, squared
+
+
+def _transpose(matrix: Tensor) -> Tensor:
+    return ops.swapaxes(matrix, -1, -2)
+
+
+def _convolve(points: Tensor, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    kernel, _, _ = pair_kernel(points)
+    degree = ops.matmul(kernel, mask)
+    norm = ops.rsqrt(degree + DEGREE_EPSILON) * mask
+    kernel = ops.cast(kernel, features.dtype)
+    mixed = ops.matmul(kernel, ops.cast(norm, features.dtype) * features)
+    return ops.cast(norm, features.dtype) * mixed, norm
+
+
+def _convolve_gradient(
+    points: Tensor, features: Tensor, mask: Tensor, norm: Tensor, output: Tensor, upstream: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradients of ``_convolve``, with the pair matrices computed again instead of kept.
+
+    With ``u = n f``, ``v = K u``, ``output = n v`` and ``G`` the upstream gradient:
+    ``df = n K (n G)``; ``dn = G.v + f.K(n G)``; ``d(degree) = -n^3 dn / 2``;
+    ``dK_ij = n_i G_i.u_j + d(degree)_i m_j``; ``S = -dK K / (2 d)`` is the gradient of the squared
+    distance, and ``dq_i = 2 sum_j (S_ij + S_ji) (q_i - q_j)``.
+    """
+    dtype = features.dtype
+    kernel, distance, squared = pair_kernel(points)
+    narrow = ops.cast(norm, dtype)
+    scaled = narrow * upstream
+    back = ops.matmul(ops.cast(kernel, dtype), scaled)
+    d_features = narrow * back
+
+    wide = points.dtype
+    safe = ops.where(mask > 0, norm, 1.0)
+    d_norm = ops.sum(ops.cast(upstream * output, wide), axis=-1, keepdims=True) / safe
+    d_norm = d_norm + ops.sum(ops.cast(back * features, wide), axis=-1, keepdims=True)
+    d_degree = -0.5 * d_norm * norm**3
+
+    left = ops.concatenate([scaled, ops.cast(d_degree, dtype)], axis=-1)
+    right = ops.concatenate([narrow * features, ops.cast(mask, dtype)], axis=-1)
+    d_kernel = ops.matmul(left, _transpose(right))
+    # Pairs closer than the minimum distance sit on the flat of the maximum: no gradient there.
+    slope = ops.where(squared > MIN_SCALED_SQUARE, kernel / distance, 0.0)
+    weight = d_kernel * ops.cast(slope, dtype)
+
+    augmented = ops.concatenate([ops.cast(points, dtype), ops.ones_like(narrow)], axis=-1)
+    sums = ops.matmul(weight, augmented) + ops.matmul(_transpose(weight), augmented)
+    sums = ops.cast(sums, wide)
+    return sums[..., :-1] - sums[..., -1:] * points, d_features
+
+
+def pair_convolution(points: Tensor, features: Tensor, mask: Tensor, group: int = 0) -> Tensor:
+    """Normalised message passing over all pairs of a bin, with nothing of pair size kept.
+
+    ``n_i sum_j K_ij n_j f_j`` with ``K_ij = exp(-0.1 |q_i - q_j|) m_i m_j`` and
+    ``n_i = m_i / sqrt(sum_j K_ij)``.
+
+    Args:
+        points: (bins, bin_size, D), q, in the wide dtype: distances of near points cancel.
+        features: (bins, bin_size, F), f, in the compute dtype.
+        mask: (bins, bin_size, 1), m, in the wide dtype.
+        group: Bins worked on at a time, a divisor of ``bins``; 0 for all at once. Bounds the
+            memory of the pair matrices, forward and backward.
+
+    Returns:
+        (bins, bin_size, F) in the compute dtype.
+    """
+
+    @ops.custom_gradient
+    def convolution(points: Tensor, features: Tensor) -> Tensor:
+        output, norm = _in_groups(_convolve, (points, features, mask), group)
+
+        def gradient(*args: Tensor, upstream: Tensor = None) -> tuple[Tensor, Tensor]:
+            upstream = args[0] if upstream is None else upstream
+            d_points, d_features = _in_groups(
+                _convolve_gradient, (points, features, mask, norm, output, upstream), group
+            )
+            return d_points, d_features
+
+        return output, gradient
+
+    result: Tensor = convolution(points * DISTANCE_DECAY, features)
+    return result
+
+
+def _in_groups(function: Callable[..., Any], arrays: tuple[Tensor, ...], group: int) -> Any:
+    bins = arrays[0].shape[0]
+    if group in (0, bins):
+        return function(*arrays)
+    shape = (bins // group, group)
+    grouped = tuple(ops.reshape(array, shape + tuple(array.shape[1:])) for array in arrays)
+    outputs = ops.map(lambda chunk: function(*chunk), grouped)
+    return tuple(ops.reshape(output, (bins, *output.shape[2:])) for output in outputs)
+
+
+class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
+    """One graph layer: (rows, F) features to (rows, units) features.
+
+    ``q = Dense(elu) then Dense(linear)`` of the input gives each element a point; locality-sensitive
+    hashing of the points sorts the elements of an event, chunks of ``bin_size`` are the bins, and
+    ``out = elu(g hom + (1 - g) het)`` with ``hom`` the pair convolution of ``h theta``,
+    ``het = h W_h`` and the gate ``g = sigmoid(h W_t + b_t)``.
+    """
+
+    def __init__(
+        self, rng: np.random.Generator, units: int, distance_dim: int, max_bins: int, **kwargs: Any
+    ) -> None:
+        super().__init__(autocast=False, **kwargs)  # points and mask stay wide
+        self.rng = rng
+        self.units = units
+        self.distance_dim = distance_dim
+        self.max_bins = max_bins
+
+    def build(self, features: tuple[int, ...]) -> None:
+        """Draws the initial weights for (rows, F) features."""
+        width = features[-1]
+        gaussian = normal(self.rng)
+
+        def dense(activation: str) -> keras.layers.Dense:
+            return keras.layers.Dense(
+                self.distance_dim,
+                activation=activation,
+                kernel_initializer=glorot_uniform(self.rng),
+                dtype=self.dtype_policy,
+            )
+
+        self.hidden, self.point = dense("elu"), dense("linear")
+        self.hidden.build((None, width))
+        self.point.build((None, self.distance_dim))
+
+        def weight(name: str, *shape: int, trainable: bool = True) -> Tensor:
+            return self.add_weight(name=name, shape=shape, initializer=gaussian, trainable=trainable)
+
+        self.codebook = weight("codebook", self.distance_dim, self.max_bins // 2, trainable=False)
+        self.theta = weight("theta", width, self.units)
+        self.het = weight("het", width, self.units)
+        self.gate = weight("gate", width, self.units)
+        self.gate_bias = weight("gate_bias", self.units)
+
+    def call(self, features: Tensor, mask: Tensor, *, shape: tuple[int, int, int], group: int) -> Tensor:
+        """Applies the layer.
+
+        Args:
+            features: (rows, F).
+            mask: (rows, 1), in the wide dtype.
+            shape: events, elements, bin size.
+            group: See ``pair_convolution``.
+        """
+        wide = self.variable_dtype
+        points = ops.cast(self.point(self.hidden(features)), wide)
+        order, inverse = self.hash_order(points, mask, shape)
+        binned = (shape[0] * shape[1] // shape[2], shape[2], -1)
+
+        def to_bins(rows: Tensor) -> Tensor:
+            return ops.reshape(permute_rows(rows, order, inverse), binned)
+
+        def project(weights: Tensor) -> Tensor:
+            return ops.matmul(features, ops.cast(weights, self.compute_dtype))
+
+        messages = pair_convolution(
+            to_bins(points),
+            to_bins(project(self.theta)),
+            ops.reshape(ops.take(mask, order, axis=0), binned),
+            group,
+        )
+        hom = permute_rows(ops.reshape(messages, (-1, self.units)), inverse, order)
+        het = project(self.het)
+        gate = ops.sigmoid(project(self.gate) + ops.cast(self.gate_bias, self.compute_dtype))
+        return ops.elu(het + gate * (hom - het))
+
+    def hash_order(
+        self, points: Tensor, mask: Tensor, shape: tuple[int, int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Order of the rows by hash code, and its inverse, both (rows,) int32.
+
+        The code is the argmax over ``[P, -P]`` of the random projections ``P = q R``, one pair of
+        columns for two bins; padding gets codes that sort behind every real element.
+        """
+        events, elements, bin_size = shape
+        bins = elements // bin_size
+        projected = ops.matmul(ops.stop_gradient(points), self.codebook[:, : bins // 2])
+        code = ops.argmax(ops.concatenate([projected, -projected], axis=-1), axis=-1)
+        code = ops.cast(code, "int32") + ops.cast((1.0 - mask[:, 0]) * (bins - 1), "int32")
+        order = ops.argsort(ops.reshape(code, (events, elements)), axis=-1)
+        inverse = ops.argsort(order, axis=-1)
+        start = ops.expand_dims(ops.arange(events, dtype="int32") * elements, 1)
+        return (
+            ops.reshape(ops.cast(order, "int32") + start, (-1,)),
+            ops.reshape(ops.cast(inverse, "int32") + start, (-1,)),
+        )

@@ -1,0 +1,196 @@
+"""Runs as text and as a figure; matplotlib is loaded only to draw."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.errors import UsageError
+from benchmarks.result import EpochRecord, RunResult, Spread
+
+_GIB = 1 << 30
+_EPOCH_HEADER = ("epoch", "", "seconds", "events/s", "loss", "input wait", "val. loss", "val. accuracy")
+
+
+def table(results: Sequence[tuple[str, RunResult]]) -> str:
+    """Each run with its epochs and figures; several runs are compared at the end.
+
+    Args:
+        results: Runs with the names to show them under, such as their files.
+    """
+    parts = [_run(name, result) for name, result in results]
+    if len(results) > 1:
+        parts.append(comparison(results))
+    return "\n\n".join(parts)
+
+
+def comparison(results: Sequence[tuple[str, RunResult]]) -> str:
+    """Several runs side by side, each figure with its ratio to the first run's."""
+    columns = [_figures(result) for _, result in results]
+    rows = [("", *(name for name, _ in results))]
+    for label in dict.fromkeys(label for column in columns for label in column):
+        first = columns[0].get(label)
+        rows.append((label, *(_with_ratio(column.get(label), first) for column in columns)))
+    differing = _differing(
+        [{**result.config, "data_sha256": result.data_sha256[:12]} for _, result in results]
+    )
+    heading = "These settings differ:" if differing else "All with the same settings and data."
+    return "\n".join([*_align(rows), "", heading, *differing])
+
+
+def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = []
+    for key in dict.fromkeys(key for run in settings for key in run):
+        values = [str(run.get(key)) for run in settings]
+        if len(set(values)) > 1:
+            lines.append(f"  {key}: {', '.join(values)}")
+    return lines
+
+
+def plot(results: Sequence[tuple[str, RunResult]], path: Path) -> None:
+    """Draws loss and throughput by epoch, warm-up epochs as open markers.
+
+    Raises:
+        UsageError: The plotting libraries are missing, or the file's ending is not an image format.
+    """
+    try:
+        import mplhep
+        from matplotlib import style
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UsageError(f"plots need {error.name}: pip install 'hepbench[report]'") from None
+    with style.context(mplhep.style.ROOT):
+        figure = Figure(figsize=(10, 12), layout="constrained")
+        loss, throughput = figure.subplots(2, 1, sharex=True)
+        for name, result in results:
+            _draw(loss, name, result.epochs, [epoch.loss for epoch in result.epochs])
+            _draw(throughput, name, result.epochs, [epoch.throughput for epoch in result.epochs])
+        loss.set_ylabel("Training loss")
+        throughput.set_ylabel("Training throughput [events/s]")
+        throughput.set_xlabel("Epoch (open: warm-up, not scored)")
+        throughput.set_ylim(bottom=0)
+        throughput.xaxis.get_major_locator().set_params(integer=True)
+        throughput.legend(loc="lower right", fontsize="x-small")
+        try:
+            figure.savefig(path, dpi=100)
+        except ValueError as error:
+            raise UsageError(f"{path}: {error}") from None
+
+
+def _draw(axes: Any, name: str, epochs: Sequence[EpochRecord], values: Sequence[float]) -> None:
+    (line,) = axes.plot([epoch.index for epoch in epochs], values, label=name)
+    for epoch, value in zip(epochs, values, strict=True):
+        fill = axes.get_facecolor() if epoch.warmup else line.get_color()
+        axes.plot(epoch.index, value, "o", color=line.get_color(), markerfacecolor=fill, markersize=10)
+
+
+def _run(name: str, result: RunResult) -> str:
+    config = result.config
+    title = f"{name}: {result.workload}, preset {config.get('preset')}, seed {result.seed}, {result.status}"
+    lines = [title if not result.reason else f"{title}: {result.reason}"]
+    if result.epochs:
+        lines += ["", *_align([_EPOCH_HEADER, *map(_epoch, result.epochs)])]
+    details = [(label, text) for label, text in _details(result) if text]
+    width = max(len(label) for label, _ in details)
+    return "\n".join([*lines, "", *(f"{label:<{width}}  {text}" for label, text in details)])
+
+
+def _epoch(epoch: EpochRecord) -> tuple[str, ...]:
+    return (
+        str(epoch.index),
+        "warm-up" if epoch.warmup else "",
+        _number(epoch.seconds),
+        _number(epoch.throughput),
+        _number(epoch.loss),
+        f"{100 * epoch.input_wait_fraction:.1f} %",
+        _number(epoch.validation.get("loss")),
+        _number(epoch.validation.get("accuracy")),
+    )
+
+
+def _details(result: RunResult) -> Iterable[tuple[str, str]]:
+    """What a run's block says below its epochs; an empty text for what the run did not get to."""
+    config, timed = result.config, result.timed
+    yield "training", _spread(result.training()) if timed else ""
+    yield "real elements", _elements(timed)
+    yield from _inference(result.inference)
+    yield "quality", ", ".join(f"{name} {_number(value)}" for name, value in result.quality.items())
+    yield "peak memory", ", ".join(f"{name} {_gib(size)}" for name, size in result.peak_memory_bytes.items())
+    settings = [f"{key} {config.get(key)}" for key in ("batch_size", "precision", "xla", "threads")]
+    yield "settings", ", ".join([*settings, f"world_size {result.world_size}"])
+    yield "data", result.data_sha256[:12]
+    yield "weights", result.weights_sha256[:12]
+    yield "machine", _machine(result.provenance)
+
+
+def _elements(timed: Sequence[EpochRecord]) -> str:
+    padded = sum(epoch.padded_elements for epoch in timed)
+    if not padded:
+        return ""
+    rate = statistics.median(epoch.elements / epoch.seconds for epoch in timed)
+    padding = 1 - sum(epoch.elements for epoch in timed) / padded
+    return f"{_number(rate)} per second, padding {100 * padding:.1f} %"
+
+
+def _inference(inference: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    if not inference:
+        return
+    batch, single = inference["batch"], inference["single"]
+    latency = single["latency_seconds"]
+    quantiles = ", ".join(f"{name} {1000 * latency[name]:.4g} ms" for name in ("p50", "p95", "p99"))
+    yield f"inference, batch {batch['batch_size']}", _spread(Spread(**batch["events_per_second"]))
+    yield "inference, batch 1", _spread(Spread(**single["events_per_second"]))
+    yield "latency, batch 1", f"{quantiles} ({latency['count']} events)"
+
+
+def _machine(provenance: Mapping[str, Any]) -> str:
+    if not provenance:
+        return ""
+    cpu, gpus = provenance["cpu"], [gpu["name"] for gpu in provenance["gpus"]]
+    counted = [f"{gpus.count(name)} x {name}" for name in dict.fromkeys(gpus)]
+    return ", ".join([f"{cpu['model']}, {cpu['usable_cores']} of {cpu['logical_cores']} cores", *counted])
+
+
+def _figures(result: RunResult) -> dict[str, float | None]:
+    """The figures that a comparison shows: those that the run has got to."""
+    figures: dict[str, float | None] = {}
+    if result.timed:
+        figures["training [events/s]"] = result.training().median
+        figures["training spread"] = result.training().relative_spread
+        figures["epoch [s]"] = result.epoch_seconds().median
+    if result.inference:
+        figures["inference [events/s]"] = result.inference["batch"]["events_per_second"]["median"]
+        figures["latency p50 [s]"] = result.inference["single"]["latency_seconds"]["p50"]
+    figures.update(result.quality)
+    figures.update({f"{name} memory [GiB]": size / _GIB for name, size in result.peak_memory_bytes.items()})
+    return figures
+
+
+def _gib(size: int) -> str:
+    return f"{size / _GIB:.2f} GiB"
+
+
+def _with_ratio(value: float | None, first: float | None) -> str:
+    if value is None or not first:
+        return _number(value)
+    return f"{_number(value)} ({value / first:.3f})"
+
+
+def _spread(spread: Spread) -> str:
+    return (
+        f"median {_number(spread.median)} events/s ({_number(spread.min)} to {_number(spread.max)},"
+        f" spread {100 * spread.relative_spread:.1f} %, n {spread.count})"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else "nan" if math.isnan(value) else f"{value:.4g}"
+
+
+def _align(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = ([cell.rjust(width) for cell, width in zip(row, widths, strict=True)] for row in rows)
+    return ["  ".join(cells).rstrip() for cells in padded]

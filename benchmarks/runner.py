@@ -1,0 +1,221 @@
+"""Seed, data, warm-up, timed epochs, validation, inference: from a configuration to a ``RunResult``.
+
+Names no workload and no framework.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks import backends, inference, provenance, workload
+from benchmarks.backends import Backend
+from benchmarks.cgroup import usable_cores
+from benchmarks.config import Resolved, RunConfig
+from benchmarks.errors import RunFailedError
+from benchmarks.feed import Feed
+from benchmarks.memory import host_memory_peak_bytes, memory_available_bytes
+from benchmarks.progress import Progress
+from benchmarks.result import EpochRecord, RunResult
+from benchmarks.telemetry import Telemetry
+from benchmarks.timing import EpochTimer
+from benchmarks.workload import Events, Tensor, Training, Workload
+
+log = logging.getLogger("hepbench")
+
+
+class Terminated(KeyboardInterrupt):  # noqa: N818 (a signal, like KeyboardInterrupt)
+    """SIGTERM arrived."""
+
+
+def run(resolved: Resolved, progress: Progress) -> RunResult:
+    """Trains and measures; a run that fails or is stopped once it has its events still has a result.
+
+    Raises:
+        UsageError: The call cannot be carried out on this machine.
+        DataError: The events are damaged, too few, or cannot be made.
+    """
+    backend = backends.load()
+    config = dataclasses.replace(resolved.config, threads=resolved.config.threads or usable_cores())
+    suite = workload.load(config.workload)
+    events = suite.prepare(config, progress.note)
+    backend.configure(config)
+    xla = config.xla == "on" or (config.xla == "auto" and backend.device() == "gpu")
+    config = dataclasses.replace(config, xla="on" if xla else "off")
+    measured = _Measured(
+        workload=config.workload,
+        config=dataclasses.replace(resolved, config=config).to_dict(),
+        seed=config.seed,
+        data_sha256=events.sha256,
+        data=dict(events.description()),
+        provenance=provenance.collect(backend.versions()),
+    )
+    with Telemetry() as telemetry:
+        status, reason = _guarded(
+            lambda: _Run(backend, suite, config, events, progress, measured).everything(), backend, config
+        )
+    measured["peak_memory_bytes"] = _peak_memory(backend, config)
+    return RunResult(status=status, reason=reason, telemetry=telemetry.summary(), **measured)
+
+
+class _Measured(dict[str, Any]):
+    """Fields of the result, filled in as they become known, so that a broken run keeps what it has."""
+
+
+def _guarded(work: Callable[[], None], backend: Backend, config: RunConfig) -> tuple[str, str]:
+    """Does the work; says how it ended as (status, reason)."""
+    try:
+        work()
+        return "ok", ""
+    except KeyboardInterrupt as stop:
+        return "interrupted", "SIGTERM" if isinstance(stop, Terminated) else "Ctrl-C"
+    except RunFailedError as error:
+        return "failed", str(error)
+    except backend.OUT_OF_MEMORY as error:
+        log.exception("out of memory")
+        return "failed", _does_not_fit(config, str(error).splitlines()[0][:200])
+    except Exception as error:
+        log.exception("unexpected error")
+        return "failed", f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}"
+
+
+def _does_not_fit(config: RunConfig, detail: str) -> str:
+    return (
+        f"does not fit: batch_size {config.batch_size} in {config.precision} is expected to take "
+        f"{config.expected_memory_bytes() / 1e9:.1f} GB; {detail}; lower --batch-size"
+    )
+
+
+def _peak_memory(backend: Backend, config: RunConfig) -> dict[str, int]:
+    peak = {"host": host_memory_peak_bytes(), "expected": config.expected_memory_bytes()}
+    device = backend.device_memory_peak_bytes()
+    return peak if device is None else {**peak, "device": device}
+
+
+class _Run:
+    """One training with its measurements; fills ``measured`` as it goes."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        suite: Workload,
+        config: RunConfig,
+        events: Events,
+        progress: Progress,
+        measured: _Measured,
+    ) -> None:
+        self.backend, self.suite, self.config = backend, suite, config
+        self.events, self.progress, self.measured = events, progress, measured
+
+    def everything(self) -> None:
+        """Builds, trains, validates, measures inference; raises RunFailedError where there is no score."""
+        self._check_memory()
+        xla = self.config.xla == "on"
+        with EpochTimer(self.backend.drain) as building:
+            training = self.suite.build(self.config, np.random.default_rng(self.config.seed))
+            step = self.backend.train_step(training, xla)
+            predict = self.backend.predict_step(training.model, xla)
+        seconds = self.measured["seconds"] = {"build": building.seconds}
+        self.measured["model"] = _count(training.model)
+        for index in range(self.config.epochs):
+            self._epoch(index, step, predict, training)
+        self.measured["weights_sha256"] = weights_sha256(training.model)
+        self.progress.note("measuring inference")
+        with EpochTimer(self.backend.drain) as timer:
+            self.measured["inference"] = inference.measure(
+                self.backend, predict, self.events, self.config.batch_size
+            )
+        seconds["inference"] = timer.seconds
+        below = self.config.below_floor(self.measured["quality"])
+        if below:
+            raise RunFailedError(f"did not train: {below}")
+
+    def _check_memory(self) -> None:
+        total = self.backend.device_memory_total_bytes()
+        room = memory_available_bytes() if total is None else total
+        if self.config.expected_memory_bytes() > room:
+            raise RunFailedError(_does_not_fit(self.config, f"{room / 1e9:.1f} GB are available"))
+
+    def _epoch(
+        self,
+        index: int,
+        step: Callable[[Tensor, Tensor], Tensor],
+        predict: Callable[[Tensor], Tensor],
+        training: Training,
+    ) -> None:
+        """Trains one epoch, validates, appends the record; raises RunFailedError if the loss is lost."""
+        epochs = self.config.epochs
+        losses: list[Tensor] = []
+        sizes: list[tuple[int, int, int]] = []
+        feed = Feed(self.events.batches("train", self.config.batch_size), self.backend.put)
+        self.progress.epoch_begins(index, epochs, self.config.train_events)
+        try:
+            with EpochTimer(self.backend.drain) as timer, feed:
+                for batch, inputs, targets in feed:
+                    losses.append(step(inputs, targets))
+                    sizes.append((batch.events, batch.elements, batch.padded_elements))
+                    self.progress.step(batch.events, lambda: float(losses[-1]))
+        except BaseException:
+            self.progress.epoch_ends(epochs)
+            raise
+        events, elements, padded = (sum(column) for column in zip(*sizes, strict=True))
+        weighted = [size[0] * float(loss) for size, loss in zip(sizes, losses, strict=True)]
+        record = EpochRecord(
+            index=index,
+            warmup=index < self.config.warmup_epochs,
+            seconds=timer.seconds,
+            events=events,
+            elements=elements,
+            padded_elements=padded,
+            steps=len(losses),
+            throughput=events / timer.seconds,
+            loss=math.fsum(weighted) / events,
+            input_wait_fraction=feed.wait_seconds / timer.seconds,
+        )
+        if math.isfinite(record.loss):
+            record = dataclasses.replace(record, validation=self._validate(predict, training))
+        self.measured["epochs"] = (*self.measured.get("epochs", ()), record)
+        self.progress.epoch_ends(epochs, record)
+        if not math.isfinite(record.loss):
+            first = next(i for i, value in enumerate(weighted) if not math.isfinite(value))
+            raise RunFailedError(f"did not train: the loss is {record.loss} from step {first} of epoch {index}")
+
+    def _validate(self, predict: Callable[[Tensor], Tensor], training: Training) -> dict[str, float]:
+        """Loss and figures of merit over the validation events; the last call's become the quality."""
+        metrics = self.suite.metrics()
+        losses, events = [], []
+        with EpochTimer(self.backend.drain) as timer:
+            for batch in self.events.batches("validation", self.config.batch_size):
+                inputs = self.backend.put(batch.inputs)
+                predictions = predict(inputs)
+                loss = training.loss(predictions, self.backend.put(batch.targets), inputs)
+                losses.append(float(loss) * batch.events)
+                events.append(batch.events)
+                metrics.update(np.asarray(predictions), batch)
+        self.measured["quality"] = {"loss": math.fsum(losses) / sum(events), **metrics.result()}
+        return {"seconds": timer.seconds, **self.measured["quality"]}
+
+
+def _count(model: Any) -> dict[str, int]:
+    def parameters(variables: list[Any]) -> int:
+        return sum(math.prod(variable.shape) for variable in variables)
+
+    return {
+        "trainable_parameters": parameters(model.trainable_variables),
+        "frozen_parameters": parameters(model.non_trainable_variables),
+    }
+
+
+def weights_sha256(model: Any) -> str:
+    """SHA-256 of all weights in the model's order, little endian."""
+    digest = hashlib.sha256()
+    for variable in model.weights:
+        array = np.ascontiguousarray(np.asarray(variable))
+        digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,116 @@
+"""What a workload is to the runner, and the registry of those there are."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from benchmarks.config import RunConfig, choose
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# name: the package that holds it. Adding a workload adds its folder and one line here.
+REGISTRY = {"mlpf": "benchmarks.mlpf"}
+
+Tensor = Any  # a tensor of whichever framework runs
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step works on.
+
+    Attributes:
+        inputs: Model inputs as the workload lays them out.
+        targets: What the loss compares with.
+        events: Real events in it.
+        elements: Real (unpadded) elements in it.
+        padded_elements: Elements in the arrays, padding included.
+    """
+
+    inputs: Any
+    targets: Any
+    events: int
+    elements: int
+    padded_elements: int
+
+
+class Events(Protocol):
+    """The events of a run, verified and ready to be read."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the data set's manifest."""
+
+    def description(self) -> Mapping[str, Any]:
+        """Where the events come from, JSON values."""
+
+    def batches(self, split: str, batch_size: int) -> Iterator[Batch]:
+        """Batches of ``train`` or ``validation`` in stored order; the last may be smaller."""
+
+
+class Metrics(Protocol):
+    """Figures of merit, collected batch by batch, on the host."""
+
+    def update(self, predictions: np.ndarray, batch: Batch) -> None:
+        """Takes in the predictions for one batch."""
+
+    def result(self) -> dict[str, float]:
+        """The figures over all batches so far."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A model ready to be trained.
+
+    Attributes:
+        model: keras.Model, initial weights drawn from the run's generator.
+        loss: (predictions, targets, inputs) to a scalar, in ``keras.ops``.
+        optimizer: keras.optimizers.Optimizer.
+    """
+
+    model: Any
+    loss: Callable[[Tensor, Tensor, Tensor], Tensor]
+    optimizer: Any
+
+
+class Workload(Protocol):
+    """One benchmark. It never reads a clock, never writes a result, never imports a framework."""
+
+    def prepare(self, config: Any, note: Callable[[str], None]) -> Events:
+        """Opens the data set of a configuration; makes it first where it is missing.
+
+        Raises:
+            DataError: It is damaged, does not hold what the configuration needs, or cannot be made.
+        """
+
+    def build(self, config: Any, rng: np.random.Generator) -> Training:
+        """The model with initial weights drawn from ``rng``, its loss and its optimiser."""
+
+    def metrics(self) -> Metrics:
+        """An empty collection of the workload's figures of merit."""
+
+
+def presets(name: str) -> Mapping[str, RunConfig]:
+    """The presets of a workload, without importing its framework.
+
+    Raises:
+        UsageError: There is no such workload.
+    """
+    package = importlib.import_module(choose("workload", name, REGISTRY))
+    known: Mapping[str, RunConfig] = package.PRESETS
+    return known
+
+
+def describe(name: str) -> str:
+    """First line of a workload's documentation."""
+    text = importlib.import_module(REGISTRY[name]).__doc__ or ""
+    return text.splitlines()[0]
+
+
+def load(name: str) -> Workload:
+    """The workload itself; imports Keras."""
+    workload: Workload = importlib.import_module(f"{REGISTRY[name]}.workload").WORKLOAD
+    return workload

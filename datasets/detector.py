@@ -1,0 +1,136 @@
+"""Fast tracker response in the manner of Delphes: helix, efficiency, momentum resolution; numpy only.
+
+Parameters are those of the CMS-like Delphes card of the public data set; formulas take the
+pseudorapidity of the point where a particle leaves the tracker, as Delphes' modules do.
+Lengths are in mm, energies in GeV, angles in rad.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+RADIUS = 1290.0
+HALF_LENGTH = 3000.0
+FIELD = 3.8  # tesla, along +z
+MM_PER_GEV = 1000.0 / (0.299792458 * FIELD)
+"""Radius of curvature of one unit charge with pt = 1 GeV."""
+
+HADRON, ELECTRON, MUON = 0, 1, 2
+TRACKER_ETA_MAX = 2.5
+TRACK_PT_MIN = 0.1
+
+# Rows: hadron, electron, muon.
+_PT_BOUNDS = np.array([[1.0, np.inf], [1.0, 100.0], [1.0, 1000.0]])
+_EFFICIENCY = np.array(  # [kind, barrel or endcap (|eta| > 1.5), pt interval]
+    [
+        [[0.70, 0.95, 0.95], [0.60, 0.85, 0.85]],
+        [[0.73, 0.95, 0.99], [0.50, 0.83, 0.90]],
+        [[0.75, 0.99, 0.99], [0.70, 0.98, 0.98]],
+    ]
+)
+_RESOLUTION_ETA = np.array([0.5, 1.5])
+_RESOLUTION_CONSTANT = np.array([[0.06, 0.10, 0.25], [0.03, 0.05, 0.15], [0.01, 0.015, 0.025]])
+_RESOLUTION_SLOPE = np.array([[1.3e-3, 1.7e-3, 3.1e-3], [1.3e-3, 1.7e-3, 3.1e-3], [1.0e-4, 1.5e-4, 3.5e-4]])
+
+
+def propagate(
+    charge: NDArray[np.int32], pt: Floats, eta: Floats, phi: Floats, vertex: Floats
+) -> tuple[Floats, Floats]:
+    """Follow particles to where they leave the tracker's cylinder.
+
+    Neutral particles go straight; a particle of charge q turns on a circle of radius
+    pt / (0.3 |q| B), clockwise for q > 0; a looper that never reaches the side leaves through an end.
+
+    Args:
+        charge: (n,) in units of the positron's.
+        pt: (n,) GeV.
+        eta: (n,) of the momentum.
+        phi: (n,) of the momentum.
+        vertex: (3, n) x, y, z of production; inside the cylinder.
+
+    Returns:
+        eta and phi of the exit point, seen from the detector's centre, each (n,).
+    """
+    x, y, z = vertex
+    slope = np.sinh(eta)  # dz over transverse path
+    cos_phi, sin_phi = np.cos(phi), np.sin(phi)
+    with np.errstate(divide="ignore"):  # eta = 0 never reaches an end: an infinite path
+        to_end = np.abs((np.copysign(HALF_LENGTH, slope) - z) / slope)
+
+    along = x * cos_phi + y * sin_phi
+    across = x * sin_phi - y * cos_phi
+    path = np.minimum(to_end, np.sqrt(RADIUS**2 - across**2) - along)
+    x_out, y_out, z_out = x + path * cos_phi, y + path * sin_phi, z + path * slope
+
+    q = np.flatnonzero(charge)
+    x_out[q], y_out[q], turned = _helix(
+        charge[q], pt[q], phi[q], x[q], y[q], cos_phi[q], sin_phi[q], to_end[q]
+    )
+    z_out[q] = z[q] + turned * slope[q]
+    return np.arcsinh(z_out / np.hypot(x_out, y_out)), np.arctan2(y_out, x_out)
+
+
+def _helix(
+    charge: NDArray[np.int32],
+    pt: Floats,
+    phi: Floats,
+    x: Floats,
+    y: Floats,
+    cos_phi: Floats,
+    sin_phi: Floats,
+    to_end: Floats,
+) -> tuple[Floats, Floats, Floats]:
+    """Return x, y and the transverse path where helices leave the cylinder; all arguments (n,)."""
+    sign = np.sign(charge)
+    bend = pt * MM_PER_GEV / charge  # signed radius
+    radius = np.abs(bend)
+    x_centre, y_centre = x + bend * sin_phi, y - bend * cos_phi
+    centre = np.hypot(x_centre, y_centre)
+    # Angle from the direction of the circle's centre to the particle, counted against its motion:
+    # the particle starts inside the cylinder and comes out when this has fallen to `leaves`.
+    starts = sign * (np.arctan2(y - y_centre, x - x_centre) - np.arctan2(y_centre, x_centre))
+    with np.errstate(divide="ignore", invalid="ignore"):  # a circle about the axis is a looper
+        cosine = (RADIUS**2 - centre**2 - radius**2) / (2 * centre * radius)
+    leaves = np.arccos(np.clip(cosine, -1.0, 1.0))
+    to_side = np.where(centre + radius < RADIUS, np.inf, radius * np.mod(starts - leaves, 2 * np.pi))
+    path = np.minimum(to_side, to_end)
+    direction = phi - path / bend
+    return x_centre - bend * np.sin(direction), y_centre + bend * np.cos(direction), path
+
+
+def particle_kind(pdg: NDArray[np.int32]) -> Ints:
+    """Return HADRON, ELECTRON or MUON for charged particles, (n,)."""
+    code = np.abs(pdg)
+    kind: Ints = np.select([code == 11, code == 13], [ELECTRON, MUON], default=HADRON)
+    return kind
+
+
+def tracking_efficiency(kind: Ints, pt: Floats, eta: Floats) -> Floats:
+    """Return the probability (n,) that a charged particle leaves a track (card: TrackingEfficiency)."""
+    bounds = _PT_BOUNDS[kind]
+    interval = (pt > bounds[:, 0]).astype(np.int64) + (pt > bounds[:, 1])
+    efficiency = _EFFICIENCY[kind, (np.abs(eta) > 1.5).astype(np.int64), interval]
+    stiff = (kind == MUON) & (pt > 1000.0)
+    efficiency[stiff] *= np.exp(0.5 - 5.0e-4 * pt[stiff])
+    efficiency[(pt <= TRACK_PT_MIN) | (np.abs(eta) > TRACKER_ETA_MAX)] = 0.0
+    return efficiency
+
+
+def momentum_resolution(kind: Ints, pt: Floats, eta: Floats) -> Floats:
+    """Return sigma(pt) / pt, (n,), at most 1 (card: MomentumSmearing)."""
+    region = np.searchsorted(_RESOLUTION_ETA, np.abs(eta))
+    resolution = np.hypot(_RESOLUTION_CONSTANT[kind, region], _RESOLUTION_SLOPE[kind, region] * pt)
+    capped: Floats = np.minimum(resolution, 1.0)
+    return capped
+
+
+def log_normal(mean: Floats, sigma: Floats, rng: np.random.Generator) -> Floats:
+    """Draw positive values (n,) of the given mean and standard deviation, as Delphes smears."""
+    width = np.sqrt(np.log1p((sigma / mean) ** 2))
+    gauss = rng.standard_normal(len(mean))
+    factor: Floats = np.exp(width * gauss - 0.5 * width**2)
+    return mean * factor

@@ -1,0 +1,150 @@
+"""The last gate before a score: the JSON schema, the checks it cannot express, and the file."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import json
+import math
+import reprlib
+import statistics
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+from jsonschema.exceptions import ValidationError, best_match
+
+from benchmarks.result import RunResult, write_json
+from hepscore_adapter.summary import summary
+
+SCHEMA_FILE = "schema/summary-1.json"
+# hep-score rounds to 4 digits after the point; from here on that changes a score by less than 1 %.
+SMALLEST_SCORE = 0.005
+
+
+def summary_path(workload: str, folder: Path) -> Path:
+    """Where a workload's summary lies; the name that the hep-score configuration gives as results_file."""
+    return folder / f"{workload}_summary.json"
+
+
+def write_summary(result: RunResult, folder: Path, extra_arguments: str = "") -> Path:
+    """Writes the summary of a run that earned a score, whole or not at all.
+
+    Args:
+        result: The finished run.
+        folder: An existing folder.
+        extra_arguments: The text of ``--extra-args``, given back as it came.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: The run has no score, or its summary is not what HEPscore needs. No file is written.
+        OSError: The folder cannot be written.
+    """
+    if result.status != "ok":
+        raise ValueError(f"no score: expected a run with status ok, got {result.status}: {result.reason}")
+    if not result.timed:
+        raise ValueError(f"no score: expected a timed epoch, got {len(result.epochs)} warm-up epochs")
+    content = summary(result, extra_arguments)
+    validate_summary(content, result)
+    path = summary_path(result.workload, folder)
+    write_json(path, content)
+    return path
+
+
+def validate_summary(content: Mapping[str, Any], result: RunResult | None = None) -> None:
+    """Checks a summary, and against its run where that is given.
+
+    Raises:
+        ValueError: One line that says which value is wrong, what was expected and what came.
+    """
+    _check_numbers(content)
+    error = best_match(_validator().iter_errors(content))
+    if error is not None:
+        raise ValueError(f"summary: {_explain(error)}")
+    report = content["report"]
+    for name, score in report["wl-scores"].items():
+        _check_score(f"report.wl-scores.{name}", score, report["wl-stats"][name]["median"])
+    _check_round_trip(content)
+    if result is not None:
+        _check_against(report["wl-scores"], result)
+
+
+@functools.cache
+def _validator() -> jsonschema.Draft202012Validator:
+    text = importlib.resources.files("hepscore_adapter").joinpath(SCHEMA_FILE).read_text(encoding="utf-8")
+    return jsonschema.Draft202012Validator(json.loads(text))
+
+
+def _check_numbers(content: Mapping[str, Any]) -> None:
+    """Every number is finite and every name can become the field of an index."""
+    for path, value in _leaves(content, ()):
+        if any("." in name for name in path):
+            raise ValueError(f"summary: expected names without dots, got {path[-1]!r} in {_join(path[:-1])}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"summary: {_join(path)}: expected a finite number, got {value}")
+
+
+def _check_round_trip(content: Mapping[str, Any]) -> None:
+    try:
+        again = json.loads(json.dumps(content, allow_nan=False))
+    except TypeError as error:
+        raise ValueError(f"summary: expected JSON values only: {error}") from None
+    if again != content:
+        raise ValueError("summary: expected the same after JSON and back (no tuples, no numbers as keys)")
+
+
+def _check_score(path: str, score: float, median: float) -> None:
+    if not isinstance(score, float):
+        raise ValueError(f"summary: {path}: expected a float, always, got the integer {score}")
+    if score != median:
+        raise ValueError(f"summary: {path}: expected the median in wl-stats, {median}, got {score}")
+    if score < SMALLEST_SCORE:
+        raise ValueError(f"summary: {path}: expected at least {SMALLEST_SCORE} events/s, got {score}")
+
+
+def _check_against(scores: Mapping[str, float], result: RunResult) -> None:
+    """The scores, made again from what was counted and timed."""
+    expected = {
+        "train": statistics.median(epoch.events / epoch.seconds for epoch in result.timed),
+        "infer": result.inference["batch"]["events_per_second"]["median"],
+    }
+    for name, value in expected.items():
+        if not math.isclose(scores[name], value, rel_tol=1e-9):
+            path = f"report.wl-scores.{name}"
+            raise ValueError(f"summary: {path}: expected {value} from the run's record, got {scores[name]}")
+
+
+def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Each value with its path; mappings and lists, too, so that no name goes unseen."""
+    yield path, value
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves(item, (*path, str(key)))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _leaves(item, (*path, str(index)))
+
+
+def _explain(error: ValidationError) -> str:
+    """One line, short: jsonschema's own message prints the whole object."""
+    where = _join(tuple(str(part) for part in error.absolute_path)) or "top level"
+    rule: Any = error.validator_value
+    came: Any = error.instance
+    if error.validator == "required":
+        missing = next(key for key in rule if key not in came)
+        return f"{where}: expected the key {missing!r}, got {_keys(came)}"
+    if error.validator == "additionalProperties":
+        schema: Any = error.schema
+        return f"{where}: expected no keys but {_keys(schema['properties'])}, got {_keys(came)}"
+    return f"{where}: expected {error.validator} {json.dumps(rule)}, got {reprlib.repr(came)}"
+
+
+def _keys(mapping: Mapping[str, Any]) -> str:
+    return ", ".join(mapping) or "none"
+
+
+def _join(path: tuple[str, ...]) -> str:
+    return ".".join(path)

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import dataclasses
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from benchmarks.doctor import Check, can_run, examine, format_checks
+
+GOOD = Check("framework", True, "tensorflow 2.20.0", "every run", "pip install it", required=True)
+BAD = dataclasses.replace(GOOD, ok=False, found="no TensorFlow")
+OPTIONAL = Check("Slurm", False, "not on PATH", "batch jobs", "log in to a submit node")
+
+
+def check(name: str) -> Check:
+    return next(found for found in examine() if found.name == name)
+
+
+def test_everything_is_looked_for_once() -> None:
+    names = [found.name for found in examine()]
+    assert names == [
+        "framework", "memory", "cores", "disk here", "disk cache", "disk /tmp", "GPU", "Horovod", "Docker",
+        "Apptainer", "Slurm", "hep-score", "Pythia", "ACTS", "pooch", "plotting",
+    ]  # fmt: skip
+
+
+def test_what_is_missing_says_what_for_and_what_to_do() -> None:
+    assert format_checks([GOOD, OPTIONAL]).splitlines() == [
+        "ok      framework  tensorflow 2.20.0",
+        "-       Slurm      not on PATH",
+        "                   needed for batch jobs: log in to a submit node",
+        "",
+        "A run on the CPU can start.",
+    ]
+
+
+def test_a_missing_requirement_stops_runs() -> None:
+    assert not can_run([BAD, OPTIONAL])
+    lines = format_checks([BAD, OPTIONAL]).splitlines()
+    assert lines[0] == "MISSING framework  no TensorFlow"
+    assert lines[-1] == "No run can start: see MISSING above."
+
+
+def test_a_missing_option_stops_nothing() -> None:
+    assert can_run([GOOD, OPTIONAL])
+
+
+def test_it_is_fast_and_loads_no_framework() -> None:
+    """CPU time, because tests share the machine: 0.3 s for a person includes starting Python."""
+    code = (
+        "import sys, time; from benchmarks.doctor import examine; examine();"
+        "print(sorted({'tensorflow', 'keras', 'matplotlib', 'horovod'} & sys.modules.keys()),"
+        "time.process_time())"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded, seconds = answer.stdout.rsplit(maxsplit=1)
+    assert loaded == "[]"
+    assert float(seconds) < 0.3
+
+
+def test_programs_are_looked_for_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("HEPSCORE_BIN", raising=False)
+    assert {name: check(name).ok for name in ("Docker", "Apptainer", "Slurm", "hep-score")} == {
+        "Docker": False,
+        "Apptainer": False,
+        "Slurm": False,
+        "hep-score": False,
+    }
+    for name in ("singularity", "sbatch", "hep-score"):
+        executable(tmp_path / name)
+    assert check("Apptainer").found == str(tmp_path / "singularity")
+    assert check("Slurm").ok
+    assert check("hep-score").ok
+
+
+def test_hepscore_bin_comes_before_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = executable(tmp_path / "my-hep-score")
+    monkeypatch.setenv("HEPSCORE_BIN", str(program))
+    assert check("hep-score").found == str(program)
+    monkeypatch.setenv("HEPSCORE_BIN", "/nowhere/hep-score")
+    found = check("hep-score")
+    assert (found.ok, found.found) == (False, "HEPSCORE_BIN=/nowhere/hep-score cannot be run")
+
+
+def test_a_docker_client_without_its_daemon_is_not_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = executable(tmp_path / "docker")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
+    found = check("Docker")
+    assert (found.ok, found.found) == (False, f"{client}, daemon does not answer")
+
+
+def test_a_docker_daemon_that_answers_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = executable(tmp_path / "docker")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
+    asked = []
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "docker.sock"))
+        server.listen()
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                asked.append(connection.recv(200).splitlines()[0])
+                connection.sendall(b"HTTP/1.0 200 OK\r\n\r\nOK")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        found = check("Docker")
+        thread.join()
+    assert (found.ok, found.found) == (True, f"{client}, daemon answers")
+    assert asked == [b"GET /_ping HTTP/1.0"]
+
+
+def test_a_daemon_on_another_machine_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    executable(tmp_path / "docker")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", "tcp://192.0.2.1:2375")
+    assert check("Docker").found.endswith("daemon elsewhere (DOCKER_HOST), not asked")
+
+
+def test_a_cache_folder_that_does_not_exist_yet_is_measured_where_it_will_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "not" / "yet"))
+    assert "GiB free" in check("disk cache").found
+
+
+def executable(path: Path) -> Path:
+    path.write_text("#!/bin/sh\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path

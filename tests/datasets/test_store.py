@@ -1,0 +1,176 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets.errors import DataError
+from datasets.store import Writer, open_store
+
+
+def write(folder: Path) -> Path:
+    with Writer(folder) as writer:
+        rows = np.arange(12, dtype=np.float32).reshape(6, 2)
+        writer.append("train", "elements", [2, 0, 1], {"inputs": rows[:3]})
+        writer.append("train", "elements", [3], {"inputs": rows[3:]})
+        writer.append("train", "edges", [1, 1, 1, 1], {"ends": np.arange(4)})
+        writer.append("test", "elements", [0], {"inputs": rows[:0]})
+        return writer.finish({"generator": "by hand"})
+
+
+def test_what_was_written_is_read(tmp_path: Path):
+    store = open_store(write(tmp_path / "data"))
+    assert store.manifest["generator"] == "by hand"
+    train = store.split("train")
+    assert len(train) == 4 and len(store.split("test")) == 1
+    elements = train.table("elements")
+    assert elements.offsets.tolist() == [0, 2, 2, 3, 6] and elements.offsets.dtype == np.int64
+    assert isinstance(elements.columns["inputs"], np.memmap)
+    assert elements.columns["inputs"].tolist() == np.arange(12).reshape(6, 2).tolist()
+    assert train.table("edges").columns["ends"].tolist() == [0, 1, 2, 3]
+
+
+def test_files_are_plain_npy(tmp_path: Path):
+    folder = write(tmp_path / "data")
+    assert np.load(folder / "train" / "elements" / "inputs.npy").shape == (6, 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
+
+
+def test_equal_data_has_equal_bytes(tmp_path: Path):
+    first, second = write(tmp_path / "one"), write(tmp_path / "two")
+    assert open_store(first).sha256 == open_store(second).sha256
+    assert (first / "manifest.json").read_bytes() == (second / "manifest.json").read_bytes()
+
+
+def test_unknown_names_are_named(tmp_path: Path):
+    store = open_store(write(tmp_path / "data"))
+    with pytest.raises(DataError, match=r"no split 'validation'; it has \['test', 'train'\]"):
+        store.split("validation")
+    with pytest.raises(DataError, match=r"no table 'hits'; it has \['edges', 'elements'\]"):
+        store.split("train").table("hits")
+
+
+def test_a_damaged_file_is_named(tmp_path: Path):
+    folder = write(tmp_path / "data")
+    path = folder / "train" / "elements" / "inputs.npy"
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(DataError, match=r"train/elements/inputs\.npy is damaged: expected SHA-256"):
+        open_store(folder)
+    open_store(folder, verify=False)
+
+
+def test_a_truncated_file_is_named_without_verification(tmp_path: Path):
+    folder = write(tmp_path / "data")
+    path = folder / "train" / "edges" / "ends.npy"
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(DataError, match=r"edges/ends\.npy is damaged: expected 160 bytes, found 152"):
+        open_store(folder, verify=False)
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    folder = write(tmp_path / "data")
+    (folder / "train" / "elements" / "offsets.npy").unlink()
+    with pytest.raises(DataError, match=r"elements/offsets\.npy is missing"):
+        open_store(folder, verify=False)
+
+
+def test_a_folder_without_manifest_is_no_data_set(tmp_path: Path):
+    folder = write(tmp_path / "data")
+    (folder / "manifest.json").unlink()
+    with pytest.raises(DataError, match="half-written or not a data set"):
+        open_store(folder)
+    with pytest.raises(DataError, match="there is no such folder"):
+        open_store(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '"text"'])
+def test_a_damaged_manifest_is_named(tmp_path: Path, text: str):
+    folder = write(tmp_path / "data")
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(DataError, match=r"manifest\.json is damaged"):
+        open_store(folder)
+
+
+def test_another_format_is_refused(tmp_path: Path):
+    folder = write(tmp_path / "data")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "format_version": 99}))
+    with pytest.raises(DataError, match="expected format hepbench-events 1, found hepbench-events 99"):
+        open_store(folder)
+
+
+def test_an_error_leaves_nothing(tmp_path: Path):
+    with pytest.raises(KeyboardInterrupt), Writer(tmp_path / "data") as writer:
+        writer.append("train", "elements", [1], {"inputs": np.zeros((1, 2))})
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_folder_is_kept(tmp_path: Path):
+    folder = write(tmp_path / "data")
+    with pytest.raises(DataError, match="exists already"):
+        Writer(folder)
+    open_store(folder)
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    open_store(write(tmp_path / "data"))
+
+
+def test_two_writers_do_not_mix(tmp_path: Path):
+    with Writer(tmp_path / "data"), pytest.raises(DataError, match="another process is writing"):
+        Writer(tmp_path / "data")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_next_writer_sweeps_up_after_a_killed_one(tmp_path: Path):
+    script = (
+        "import os, sys, numpy as np; from pathlib import Path; from datasets.store import Writer\n"
+        "writer = Writer(Path(sys.argv[1]))\n"
+        "writer.append('train', 'elements', [1], {'leftover': np.zeros((1, 2))})\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    folder = tmp_path / "data"
+    assert subprocess.run([sys.executable, "-c", script, folder], check=False).returncode == -9
+    assert not folder.exists() and len(list(tmp_path.iterdir())) == 1
+    store = open_store(write(folder))
+    assert set(store.split("train").table("elements").columns) == {"inputs"}
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path):
+    """A limit on the size of files stands in for a full disk: write fails in the same way."""
+    script = (
+        "import resource, sys, numpy as np; from pathlib import Path\n"
+        "from datasets.errors import DataError; from datasets.store import Writer\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "try:\n"
+        "    with Writer(Path(sys.argv[1])) as writer:\n"
+        "        for _ in range(100):\n"
+        "            writer.append('train', 'elements', [1000], {'inputs': np.zeros((1000, 12))})\n"
+        "except DataError as error:\n"
+        "    sys.exit(str(error))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "data"], capture_output=True, text=True, check=False
+    )
+    assert done.stderr.strip() == f"cannot write {tmp_path / 'data'}: {os.strerror(27)}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_columns_must_agree(tmp_path: Path):
+    with Writer(tmp_path / "data") as writer:
+        with pytest.raises(ValueError, match="expected 2 rows in every column"):
+            writer.append("train", "elements", [2], {"inputs": np.zeros((3, 2))})
+        writer.append("train", "elements", [2], {"inputs": np.zeros((2, 2))})
+        with pytest.raises(ValueError, match="inputs: expected"):
+            writer.append("train", "elements", [2], {"inputs": np.zeros((2, 3))})
+        writer.append("train", "edges", [1, 1], {"ends": np.zeros(2)})
+        with pytest.raises(ValueError, match="differ in their events"):
+            writer.finish({})

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import copy
+import json
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from hepscore_adapter.summary import summary
+from hepscore_adapter.validate import summary_path, validate_summary, write_summary
+from tests.results import epoch, result
+
+Content = dict[str, Any]
+
+
+def refusal(change: Callable[[Content], object]) -> str:
+    """The message for a good summary after ``change``."""
+    content = copy.deepcopy(summary(result()))
+    change(content)
+    with pytest.raises(ValueError, match=r"^summary: ") as caught:
+        validate_summary(content)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 400
+    return message
+
+
+def score(value: object) -> Callable[[Content], object]:
+    return lambda content: content["report"]["wl-scores"].update(train=value)
+
+
+def test_a_good_summary_passes_with_and_without_its_run() -> None:
+    content = summary(result())
+    validate_summary(content)
+    validate_summary(content, result())
+
+
+def test_the_schema_is_a_valid_schema() -> None:
+    path = Path(__file__).parents[2] / "hepscore_adapter" / "schema" / "summary-1.json"
+    jsonschema.Draft202012Validator.check_schema(json.loads(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (0.0, "expected exclusiveMinimum 0, got 0.0"),
+        (-1.5, "expected exclusiveMinimum 0, got -1.5"),
+        (math.nan, "expected a finite number, got nan"),
+        (math.inf, "expected a finite number, got inf"),
+        (-math.inf, "expected a finite number, got -inf"),
+        ("2.5", "expected type \"number\", got '2.5'"),
+        (None, 'expected type "number", got None'),
+        ([1.0], 'expected type "number", got [1.0]'),
+        (True, 'expected type "number", got True'),
+        (20, "expected a float, always, got the integer 20"),
+        (0.0001, "expected the median in wl-stats, 20.0, got 0.0001"),
+    ],
+)
+def test_a_score_that_hepscore_would_misread_is_refused(value: object, message: str) -> None:
+    assert refusal(score(value)) == f"summary: report.wl-scores.train: {message}"
+
+
+def test_a_score_that_hepscore_would_round_away_is_refused() -> None:
+    def change(content: Content) -> None:
+        score(0.0049)(content)
+        content["report"]["wl-stats"]["train"]["median"] = 0.0049
+
+    assert refusal(change) == "summary: report.wl-scores.train: expected at least 0.005 events/s, got 0.0049"
+
+
+CHANGES: dict[str, tuple[Callable[[Content], object], str]] = {
+    "no app": (lambda c: c.pop("app"), "top level: expected the key 'app', got run_info, report"),
+    "no report": (lambda c: c.pop("report"), "top level: expected the key 'report', got run_info, app"),
+    "extra key": (
+        lambda c: c.update(extra=1),
+        "top level: expected no keys but run_info, report, app, got run_info, report, app, extra",
+    ),
+    "no score": (
+        lambda c: c["report"]["wl-scores"].pop("infer"),
+        "report.wl-scores: expected the key 'infer', got train",
+    ),
+    "extra score": (
+        lambda c: c["report"]["wl-scores"].update(epoch_time=10.0),
+        "report.wl-scores: expected no keys but train, infer, got train, infer, epoch_time",
+    ),
+    "scores are a list": (
+        lambda c: c["report"].update({"wl-scores": [1.0]}),
+        'report.wl-scores: expected type "object", got [1.0]',
+    ),
+    "log of a failure": (
+        lambda c: c["report"].update(log="ERROR"),
+        "report.log: expected const \"ok\", got 'ERROR'",
+    ),
+    "dot in a name": (
+        lambda c: c["report"]["quality"].update({"acc.top": 1.0}),
+        "expected names without dots, got 'acc.top' in report.quality",
+    ),
+    "quality is not a number": (
+        lambda c: c["report"]["quality"].update(auc=math.nan),
+        "report.quality.auc: expected a finite number, got nan",
+    ),
+    "two copies": (lambda c: c["run_info"].update(copies=2), "run_info.copies: expected const 1, got 2"),
+    "no threads": (
+        lambda c: c["run_info"].update(threads_per_copy=0),
+        "run_info.threads_per_copy: expected minimum 1, got 0",
+    ),
+    "an unknown engine": (
+        lambda c: c["app"].update(containment="podman"),
+        'app.containment: expected enum ["none", "docker", "apptainer", "singularity"], got \'podman\'',
+    ),
+    "no data": (
+        lambda c: c["app"].update(bmkdata_checksum=""),
+        "app.bmkdata_checksum: expected pattern \"^[0-9a-f]{64}$\", got ''",
+    ),
+    "no statistics": (
+        lambda c: c["report"]["wl-stats"]["train"].pop("count"),
+        "report.wl-stats.train: expected the key 'count', got avg, median, min, max",
+    ),
+    "a path": (
+        lambda c: c["report"]["telemetry"].update(folder=Path("x")),
+        "expected JSON values only: Object of type PosixPath is not JSON serializable",
+    ),
+    "a tuple": (
+        lambda c: c["report"]["telemetry"].update(samples=(1, 2)),
+        "expected the same after JSON and back (no tuples, no numbers as keys)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), CHANGES.values(), ids=CHANGES)
+def test_a_summary_of_another_shape_is_refused(change: Callable[[Content], object], message: str) -> None:
+    assert refusal(change) == f"summary: {message}"
+
+
+def test_something_else_than_an_object_is_refused() -> None:
+    with pytest.raises(ValueError, match=r'^summary: top level: expected type "object", got \[\]$'):
+        validate_summary([])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "record"), [("train", 20.0), ("infer", 50.0)])
+def test_a_score_that_the_run_does_not_back_is_refused(name: str, record: float) -> None:
+    content = summary(result())
+    content["report"]["wl-scores"][name] = content["report"]["wl-stats"][name]["median"] = 99.0
+    validate_summary(content)
+    with pytest.raises(
+        ValueError, match=f"wl-scores.{name}: expected {record} from the run's record, got 99.0$"
+    ):
+        validate_summary(content, result())
+
+
+def test_write_summary_writes_the_file_that_hepscore_looks_for(tmp_path: Path) -> None:
+    path = write_summary(result(), tmp_path, extra_arguments="--n-gpus 1")
+    assert path == summary_path("mlpf", tmp_path) == tmp_path / "mlpf_summary.json"
+    assert json.loads(path.read_text(encoding="utf-8")) == summary(result(), extra_arguments="--n-gpus 1")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"status": "failed", "reason": "loss is NaN in epoch 2"},
+            "no score: expected a run with status ok, got failed: loss is NaN in epoch 2",
+        ),
+        (
+            {"status": "interrupted", "reason": "SIGTERM"},
+            "no score: expected a run with status ok, got interrupted: SIGTERM",
+        ),
+        (
+            {"epochs": (epoch(0, 100, warmup=True),)},
+            "no score: expected a timed epoch, got 1 warm-up epochs",
+        ),
+        (
+            {"quality": {"accuracy": math.nan}},
+            "summary: report.wl-stats.accuracy.avg: expected a finite number, got nan",
+        ),
+    ],
+)
+def test_a_run_without_a_score_leaves_no_file(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        write_summary(result(**changes), tmp_path)
+    assert list(tmp_path.iterdir()) == []
