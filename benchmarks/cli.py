@@ -121,11 +121,10 @@ def generate(
     **flags: Any,
 ) -> None:
     """Generate the events of a configuration."""
-    from benchmarks.workload import data_tools
+    from benchmarks.workload import make_events
 
-    resolved = _resolve(workload, preset, file, assignments, flags)
-    folder = data_tools(workload).generate(resolved.config, output, lambda line: click.echo(line, err=True))
-    click.echo(folder)
+    config = _resolve(workload, preset, file, assignments, flags).config
+    click.echo(make_events(workload, config, output, lambda line: click.echo(line, err=True)))
 
 
 @data.command("import")
@@ -215,7 +214,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as stop:
         click.echo("hepbench: interrupted", err=True)
-        sys.exit(getattr(stop, "exit_code", 130))
+        sys.exit(143 if type(stop).__name__ == "Terminated" else 130)
     except UsageError as error:
         click.echo(f"hepbench: {error}", err=True)
         sys.exit(2)

@@ -89,6 +89,16 @@ class Resolved:
             **dataclasses.asdict(self.config),
         }
 
+    def describe(self) -> str:
+        """One line a key: its value, where the value came from, what the key means."""
+        lines = [f"{self.config.workload}, preset {self.preset}"]
+        for field in dataclasses.fields(self.config):
+            value = getattr(self.config, field.name)
+            shown = f"{field.name} = {value!r}" if isinstance(value, str) else f"{field.name} = {value}"
+            lines.append(f"  {shown:<30} {self.origins[field.name]:<16} {field.metadata['text']}")
+        expected = self.config.expected_memory_bytes() / 1e9
+        return "\n".join([*lines, f"expected peak memory: {expected:.1f} GB"])
+
 
 def resolve(
     preset: str,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmarks.config import RunConfig, choose
@@ -108,6 +109,22 @@ def describe(name: str) -> str:
     """First line of a workload's documentation."""
     text = importlib.import_module(REGISTRY[name]).__doc__ or ""
     return text.splitlines()[0]
+
+
+def make_events(name: str, config: RunConfig, folder: Path | None, note: Callable[[str], None]) -> Path:
+    """Generates the events of a configuration, without importing its framework.
+
+    Args:
+        name: The workload.
+        config: Its configuration.
+        folder: Where they go; None for their place in the cache.
+        note: Takes a line of text now and then.
+
+    Raises:
+        DataError: They cannot be made or written.
+    """
+    made: Path = importlib.import_module(f"{REGISTRY[name]}.events").make(config, folder, note)
+    return made
 
 
 def load(name: str) -> Workload:

@@ -28,9 +28,21 @@ def open_events(config: MLPFConfig, note: Note) -> ParticleFlowEvents:
         return ParticleFlowEvents(open_store(Path(config.data)), config)
     folder = cached_folder(config)
     if not folder.exists():
-        note(f"generating {config.train_events + config.validation_events} events into {folder}")
-        generate(settings(config), folder, progress=_tell(note))
+        make(config, folder, note)
     return ParticleFlowEvents(open_store(folder), config)
+
+
+def make(config: MLPFConfig, folder: Path | None, note: Note) -> Path:
+    """Generates the events of a configuration into a folder, or into their place in the cache.
+
+    Raises:
+        DataError: The generator is missing or fails, the folder exists, or the disk is full.
+    """
+    target = folder or cached_folder(config)
+    note(f"generating {config.train_events} training and {config.validation_events} validation events")
+    made = generate(settings(config), target, progress=_tell(note))
+    note(f"events are in {made}")
+    return made
 
 
 def settings(config: MLPFConfig) -> DelphesSettings:

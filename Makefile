@@ -1,0 +1,36 @@
+# Every command a person needs. All of them make the environment first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: setup run test test-all lint bench clean
+
+setup: $(READY)  ## make .venv with everything
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -e '.[cpu,data,report,dev]'
+	touch $@
+
+run: setup  ## the main job: MLPF, small preset, on events it makes itself
+	$(BIN)/hepbench run mlpf --preset smoke
+
+test: setup  ## the fast tests
+	$(BIN)/pytest -m 'not slow'
+
+test-all: setup  ## every test
+	$(BIN)/pytest
+
+lint: setup  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup  ## our steps against plain transcriptions, and the cost of the harness
+	$(BIN)/python -m tests.bench
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) results .mypy_cache .pytest_cache .ruff_cache
