@@ -11,6 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import tensorflow as tf
 
+from benchmarks import nvml
 from benchmarks.config import RunConfig
 from benchmarks.workload import Tensor, Training
 
@@ -20,7 +21,10 @@ OUT_OF_MEMORY: tuple[type[BaseException], ...] = (tf.errors.ResourceExhaustedErr
 def configure(config: RunConfig) -> None:
     """Threads, determinism, precision and seeds; before anything touches the device."""
     tf.config.threading.set_intra_op_parallelism_threads(config.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(config.threads)
+    # Kernels that run side by side on a CPU round differently from run to run (seen with oneDNN's
+    # matrix products under load): one at a time, each on all threads, is what repeats to the bit.
+    side_by_side = 1 if config.deterministic and device() == "cpu" else config.threads
+    tf.config.threading.set_inter_op_parallelism_threads(side_by_side)
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
     keras.utils.set_random_seed(config.seed)
@@ -97,10 +101,5 @@ def device_memory_total_bytes() -> int | None:
     """Memory of the device; None where it is the host's."""
     if device() == "cpu":
         return None
-    import pynvml
-
-    pynvml.nvmlInit()
-    try:
-        return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0)).total)
-    finally:
-        pynvml.nvmlShutdown()
+    memory = nvml.read("nvmlDeviceGetMemoryInfo", next(iter(nvml.visible_handles().values())))
+    return None if memory is None else int(memory.total)

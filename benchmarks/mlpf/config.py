@@ -26,9 +26,9 @@ class MLPFConfig(RunConfig):
     train_events: int = option(50_000, "ttbar events to train on", low=1, high=100_000_000)
     validation_events: int = option(5_000, "QCD events to validate on", low=1, high=100_000_000)
     pileup: float = option(200.0, "mean number of pile-up collisions of generated events", low=0, high=1000)
-    pool_events: int = option(20_000, "minimum-bias events that pile-up is drawn from", low=1, high=10_000_000)
+    pool_events: int = option(20_000, "minimum-bias events to draw pile-up from", low=1, high=10_000_000)
     data_seed: int = option(1, "seed of generated events", low=0, high=2**31 - 1)
-    pad_to: int = option(6400, "elements per event, padding included; more are cut off", low=2, high=1_000_000)
+    pad_to: int = option(6400, "elements per event with padding; more are cut off", low=2, high=1_000_000)
     bin_size: int = option(640, "elements per bin of the hash", low=1, high=100_000)
     padding: str = option(
         "fixed",

@@ -12,6 +12,7 @@ from benchmarks.mlpf.config import MLPFConfig
 from benchmarks.workload import Batch
 from datasets.cache import cache_root
 from datasets.delphes import TABLE, DelphesSettings, generate
+from datasets.delphes_events import N_INPUTS, N_TARGETS
 from datasets.errors import DataError
 from datasets.store import Store, open_store
 
@@ -116,11 +117,16 @@ class ParticleFlowEvents:
             edges = table.offsets[start : min(start + batch_size, count) + 1]
             sizes = np.minimum(np.diff(edges), longest)
             length = next(length for length in self._lengths if length >= sizes.max(initial=0))
-            arrays = [
-                np.zeros((len(sizes), length, table.columns[name].shape[1]), np.float32)
-                for name in ("inputs", "targets")
-            ]
+            shape = (len(sizes), length)
+            inputs = np.zeros((*shape, N_INPUTS), np.float32)
+            targets = np.zeros((*shape, N_TARGETS), np.float32)
             for event, (first, size) in enumerate(zip(edges, sizes, strict=False)):
-                for array, name in zip(arrays, ("inputs", "targets"), strict=True):
-                    array[event, :size] = table.columns[name][first : first + size]
-            yield Batch(*arrays, len(sizes), int(sizes.sum()), len(sizes) * length)
+                inputs[event, :size] = table.columns["inputs"][first : first + size]
+                targets[event, :size] = table.columns["targets"][first : first + size]
+            yield Batch(
+                inputs=inputs,
+                targets=targets,
+                events=len(sizes),
+                elements=int(sizes.sum()),
+                padded_elements=len(sizes) * length,
+            )

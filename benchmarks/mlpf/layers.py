@@ -50,7 +50,7 @@ def normal(rng: np.random.Generator, sigma: float = 0.05) -> Initializer:
     return draw
 
 
-@ops.custom_gradient
+@ops.custom_gradient  # type: ignore[untyped-decorator]
 def permute_rows(rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
     """``rows[order]`` whose gradient is the gather ``upstream[inverse]``, not a scatter.
 
@@ -137,7 +137,7 @@ def _convolve_gradient(
     return sums[..., :-1] - sums[..., -1:] * points, d_features
 
 
-def pair_convolution(points: Tensor, features: Tensor, mask: Tensor, group: int = 0) -> Tensor:
+def pair_convolution(points: Tensor, features: Tensor, mask: Tensor) -> Tensor:
     """Normalised message passing over all pairs of a bin, with nothing of pair size kept.
 
     ``n_i sum_j K_ij n_j f_j`` with ``K_ij = exp(-0.1 |q_i - q_j|) m_i m_j`` and
@@ -147,38 +147,23 @@ def pair_convolution(points: Tensor, features: Tensor, mask: Tensor, group: int 
         points: (bins, bin_size, D), q, in the wide dtype: distances of near points cancel.
         features: (bins, bin_size, F), f, in the compute dtype.
         mask: (bins, bin_size, 1), m, in the wide dtype.
-        group: Bins worked on at a time, a divisor of ``bins``; 0 for all at once. Bounds the
-            memory of the pair matrices, forward and backward.
 
     Returns:
         (bins, bin_size, F) in the compute dtype.
     """
 
-    @ops.custom_gradient
+    @ops.custom_gradient  # type: ignore[untyped-decorator]
     def convolution(points: Tensor, features: Tensor) -> Tensor:
-        output, norm = _in_groups(_convolve, (points, features, mask), group)
+        output, norm = _convolve(points, features, mask)
 
         def gradient(*args: Tensor, upstream: Tensor = None) -> tuple[Tensor, Tensor]:
             upstream = args[0] if upstream is None else upstream
-            d_points, d_features = _in_groups(
-                _convolve_gradient, (points, features, mask, norm, output, upstream), group
-            )
-            return d_points, d_features
+            return _convolve_gradient(points, features, mask, norm, output, upstream)
 
         return output, gradient
 
     result: Tensor = convolution(points * DISTANCE_DECAY, features)
     return result
-
-
-def _in_groups(function: Callable[..., Any], arrays: tuple[Tensor, ...], group: int) -> Any:
-    bins = arrays[0].shape[0]
-    if group in (0, bins):
-        return function(*arrays)
-    shape = (bins // group, group)
-    grouped = tuple(ops.reshape(array, shape + tuple(array.shape[1:])) for array in arrays)
-    outputs = ops.map(lambda chunk: function(*chunk), grouped)
-    return tuple(ops.reshape(output, (bins, *output.shape[2:])) for output in outputs)
 
 
 class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
@@ -199,7 +184,7 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
         self.distance_dim = distance_dim
         self.max_bins = max_bins
 
-    def build(self, features: tuple[int, ...]) -> None:
+    def build(self, features: tuple[int | None, int]) -> None:
         """Draws the initial weights for (rows, F) features."""
         width = features[-1]
         gaussian = normal(self.rng)
@@ -225,14 +210,13 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
         self.gate = weight("gate", width, self.units)
         self.gate_bias = weight("gate_bias", self.units)
 
-    def call(self, features: Tensor, mask: Tensor, *, shape: tuple[int, int, int], group: int) -> Tensor:
+    def call(self, features: Tensor, mask: Tensor, *, shape: tuple[int, int, int]) -> Tensor:
         """Applies the layer.
 
         Args:
             features: (rows, F).
             mask: (rows, 1), in the wide dtype.
             shape: events, elements, bin size.
-            group: See ``pair_convolution``.
         """
         wide = self.variable_dtype
         points = ops.cast(self.point(self.hidden(features)), wide)
@@ -249,16 +233,13 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
             to_bins(points),
             to_bins(project(self.theta)),
             ops.reshape(ops.take(mask, order, axis=0), binned),
-            group,
         )
         hom = permute_rows(ops.reshape(messages, (-1, self.units)), inverse, order)
         het = project(self.het)
         gate = ops.sigmoid(project(self.gate) + ops.cast(self.gate_bias, self.compute_dtype))
         return ops.elu(het + gate * (hom - het))
 
-    def hash_order(
-        self, points: Tensor, mask: Tensor, shape: tuple[int, int, int]
-    ) -> tuple[Tensor, Tensor]:
+    def hash_order(self, points: Tensor, mask: Tensor, shape: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
         """Order of the rows by hash code, and its inverse, both (rows,) int32.
 
         The code is the argmax over ``[P, -P]`` of the random projections ``P = q R``, one pair of

@@ -6,8 +6,8 @@ import math
 
 from keras import ops
 
-from benchmarks.mlpf.layers import Tensor
 from benchmarks.mlpf.config import CLASSES
+from benchmarks.mlpf.layers import Tensor
 
 # Huber threshold and coefficient of the six regressed columns, in the order of the output.
 MOMENTUM_DELTA = {"pt": 1.0, "eta": 0.1, "sin_phi": 0.1, "cos_phi": 0.1, "energy": 1.0}

@@ -17,7 +17,6 @@ from keras import ops
 from benchmarks.mlpf.config import CLASSES, MAX_BINS
 from benchmarks.mlpf.layers import GraphLayer, Tensor, glorot_uniform
 
-
 ELEMENT_TYPES = 3
 INPUT_COLUMNS = 12
 
@@ -78,12 +77,10 @@ class MLPF(keras.Model):  # type: ignore[misc]
         layers: int = 3,
         units: int = 256,
         distance_dim: int = 128,
-        pair_group: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)  # inputs stay wide: eta, phi are corrected, not made
         self.bin_size = bin_size
-        self.pair_group = pair_group
         encoded = ELEMENT_TYPES + INPUT_COLUMNS - 1
 
         def stack(name: str) -> list[GraphLayer]:
@@ -117,13 +114,9 @@ class MLPF(keras.Model):  # type: ignore[misc]
         common, energy = [encoded], [encoded]
         for stack, outputs in ((self.common, common), (self.energy, energy)):
             for layer in stack:
-                outputs.append(layer(outputs[-1], mask, shape=shape, group=self._group(shape)))
+                outputs.append(layer(outputs[-1], mask, shape=shape))
         decoded = self.decode(rows, mask, common, energy[1:])
         return ops.reshape(decoded, (events, elements, -1))
-
-    def _group(self, shape: tuple[int, int, int]) -> int:
-        bins = shape[0] * shape[1] // shape[2]
-        return self.pair_group if self.pair_group and bins % self.pair_group == 0 else 0
 
     def decode(self, rows: Tensor, mask: Tensor, common: list[Tensor], energy: list[Tensor]) -> Tensor:
         """Heads: the six first layers in one product with Z, the doubled features folded.

@@ -45,7 +45,7 @@ def graph_layer(weights, name, h, mask, bin_size):
 
     mul = ops.matmul(xd, ops.convert_to_tensor(weights[f"{name}/codebook"])[:, : bins // 2])
     code = ops.argmax(ops.concatenate([mul, -mul], axis=-1), axis=-1)
-    code = ops.cast(code, "int32") + ops.where(mask[..., 0] == 0, bins - 1, 0)
+    code = ops.cast(code, "int32") + (bins - 1) * ops.cast(mask[..., 0] == 0, "int32")
     order = ops.argsort(code, axis=-1)
     index = ops.reshape(order, (events, elements, 1))
 
@@ -87,9 +87,7 @@ def forward(weights, inputs, *, bin_size=640, layers=3, compute_dtype="float32")
     for stack in ("common", "energy"):
         stacks[stack] = [h0]
         for i in range(layers):
-            stacks[stack].append(
-                graph_layer(weights, f"{stack}_{i}", stacks[stack][-1], mask, bin_size)
-            )
+            stacks[stack].append(graph_layer(weights, f"{stack}_{i}", stacks[stack][-1], mask, bin_size))
 
     features = ops.cast(ops.concatenate(stacks["common"], axis=-1), wide) * mask
     mean = ops.mean(features, axis=-1, keepdims=True)
