@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from benchmarks.errors import RunFailedError, UsageError
+from benchmarks.errors import RunFailedError, Terminated, UsageError
 from datasets.errors import DataError
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -37,9 +37,15 @@ def configured(command: Callable[..., Any]) -> Callable[..., Any]:
     """The arguments that make a configuration, the same for every command that takes one."""
     options = [
         click.argument("workload"),
-        click.option("--preset", default="smoke", show_default=True, help="Named configuration to start from."),
-        click.option("--config", "file", type=FILE, help="YAML file of KEY: VALUE lines, laid over the preset."),
-        click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any key that `show` lists."),
+        click.option(
+            "--preset", default="smoke", show_default=True, help="Named configuration to start from."
+        ),
+        click.option(
+            "--config", "file", type=FILE, help="YAML file of KEY: VALUE lines, laid over the preset."
+        ),
+        click.option(
+            "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any key that `show` lists."
+        ),
         click.option("--epochs", help="Passes over the training events, warm-up included."),
         click.option("--batch-size", help="Events per step."),
         click.option("--seed", help="Seed of the initial weights."),
@@ -101,7 +107,7 @@ def run(
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"
     from benchmarks.job import run_job
 
-    sys.exit(run_job(resolved, output, force=force, quiet=quiet))
+    sys.exit(run_job(resolved, output, force=force, quiet=quiet, debug=debug))
 
 
 @cli.group()
@@ -128,14 +134,12 @@ def generate(
 
 
 @data.command("import")
-@click.argument("source", type=click.Choice(["delphes"]))
+@click.argument("source", type=click.Choice(["delphes"]), expose_value=False)
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--output", type=FOLDER, required=True, help="Folder of the data set.")
 @click.option("--train-events", type=click.IntRange(1), help="At most so many [default: all].")
 @click.option("--validation-events", type=click.IntRange(1), help="At most so many [default: all].")
-def import_data(
-    source: str, folder: Path, output: Path, train_events: int | None, validation_events: int | None
-) -> None:
+def import_data(folder: Path, output: Path, train_events: int | None, validation_events: int | None) -> None:
     """Turn a folder of the public data set's files into a data set."""
     from datasets.delphes_public import import_folder
 
@@ -143,9 +147,9 @@ def import_data(
 
 
 @data.command()
-@click.argument("source", type=click.Choice(["delphes"]))
+@click.argument("source", type=click.Choice(["delphes"]), expose_value=False)
 @click.option("--output", type=FOLDER, required=True, help="Folder for the public files.")
-def fetch(source: str, output: Path) -> None:
+def fetch(output: Path) -> None:
     """Download the public data set; files that are already there are kept."""
     from datasets.delphes_fetch import fetch as fetch_delphes
 
@@ -184,7 +188,9 @@ def report(results: tuple[Path, ...], picture: Path | None) -> None:
 
     files = [path / "result.json" if path.is_dir() else path for path in results]
     try:
-        read = [(str(path.parent if path.name == "result.json" else path), read_result(path)) for path in files]
+        read = [
+            (str(path.parent if path.name == "result.json" else path), read_result(path)) for path in files
+        ]
     except (OSError, ValueError) as error:
         raise UsageError(str(error)) from None
     click.echo(reports.table(read))
@@ -209,12 +215,16 @@ def main() -> None:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        click.echo(f"hepbench: {error.format_message()}", err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as stop:
         click.echo("hepbench: interrupted", err=True)
-        sys.exit(143 if type(stop).__name__ == "Terminated" else 130)
+        # click makes an Abort of whatever stopped it.
+        sys.exit(143 if isinstance(stop.__cause__ or stop, Terminated) else 130)
     except UsageError as error:
         click.echo(f"hepbench: {error}", err=True)
         sys.exit(2)

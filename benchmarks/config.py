@@ -161,7 +161,7 @@ def _unknown(kind: str, name: str, known: Iterable[str], origin: str = "") -> st
 
 def _split(assignment: str) -> tuple[str, str]:
     key, equals, value = assignment.partition("=")
-    if not equals or not key:
+    if not equals or not key.strip():
         raise UsageError(f"--set: expected KEY=VALUE, got {assignment!r}")
     return key.strip(), value.strip()
 
@@ -169,7 +169,7 @@ def _split(assignment: str) -> tuple[str, str]:
 def _read_file(path: Path) -> Mapping[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: a month 13, text that is not UTF-8
         reason = " ".join(str(error).split())
         raise UsageError(f"--config {path}: expected a readable YAML file, got: {reason}") from None
     if content is None:
@@ -185,7 +185,7 @@ def _parse(field: dataclasses.Field[Any], value: Any, origin: str) -> Any:
     where = f"{field.name} (from {origin})"
     try:
         parsed = _convert(kind, value)
-    except ValueError:
+    except (TypeError, ValueError, OverflowError):
         raise UsageError(f"{where}: expected {_describe(field)}, got {value!r}") from None
     choices, low, high = (field.metadata[name] for name in ("choices", "low", "high"))
     outside = (low is not None and not parsed >= low) or (high is not None and not parsed <= high)
@@ -195,6 +195,8 @@ def _parse(field: dataclasses.Field[Any], value: Any, origin: str) -> Any:
 
 
 def _convert(kind: type, value: Any) -> Any:
+    if value is None or isinstance(value, list | dict):  # YAML: nothing behind the colon, or a block
+        raise ValueError(value)
     if kind is bool:
         if isinstance(value, bool):
             return value
@@ -222,5 +224,5 @@ def _describe(field: dataclasses.Field[Any]) -> str:
         return "one of " + ", ".join(choices)
     kind = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[type(field.default)]
     if low is not None and high is not None:
-        return f"{kind} from {low:g} to {high:g}" if high < 1e6 else f"{kind}, at least {low:g}"
+        return f"{kind} from {low} to {high}"
     return kind

@@ -1,4 +1,4 @@
-"""The two ways in which a run ends badly, each with one line for the person who started it."""
+"""The ways in which a run ends badly, each with one line for the person who started it."""
 
 
 class UsageError(Exception):
@@ -7,3 +7,7 @@ class UsageError(Exception):
 
 class RunFailedError(Exception):
     """The run itself failed (NaN, does not fit, quality below the floor). Exit code 1."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM arrived. Exit code 143."""

@@ -57,7 +57,7 @@ class Feed:
                 if not self._offer((batch, self._put(batch.inputs), self._put(batch.targets))):
                     return
             self._offer(None)
-        except Exception as error:  # raised again where the loop takes the next batch
+        except BaseException as error:  # raised again where the loop takes the next batch
             self._offer(error)
 
     def _offer(self, item: Any) -> bool:

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -18,10 +18,11 @@ import click
 
 from benchmarks import report
 from benchmarks.config import Resolved
-from benchmarks.errors import RunFailedError, UsageError
+from benchmarks.errors import RunFailedError, Terminated, UsageError
 from benchmarks.progress import Progress
 from benchmarks.result import RunResult, write_json
-from benchmarks.runner import Terminated, run
+from benchmarks.runner import run
+from datasets.errors import DataError
 from hepscore_adapter.summary import summary
 from hepscore_adapter.validate import summary_path, validate_summary, write_summary
 
@@ -31,30 +32,46 @@ EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 130, 143
 log = logging.getLogger("hepbench")
 
 
-def run_job(resolved: Resolved, output: Path | None, *, force: bool, quiet: bool) -> int:
+def run_job(resolved: Resolved, output: Path | None, *, force: bool, quiet: bool, debug: bool = False) -> int:
     """Runs, writes the result and, for a run that has a score, the summary.
+
+    Args:
+        resolved: What to run.
+        output: Folder of the result; None for one with the time in its name.
+        force: Replace a result that is there. Its summary goes before the run starts: whatever
+            happens to this run, it leaves no score but its own.
+        quiet: Nothing on the terminal but the one line of a run that did not end well.
+        debug: Tracebacks on the terminal, too, not in run.log only.
 
     Returns:
         Exit code: 0, 1 for a failed run, 130 or 143 for an interrupted one.
 
     Raises:
         UsageError: The output folder cannot be used, or holds a result and ``force`` is not given.
-        DataError: The events are damaged, too few, or cannot be made; nothing is written then.
+        DataError: The events are damaged, too few, or cannot be made; no file is written then.
         RunFailedError: The result could not be written.
     """
     folder = output or _default_folder(resolved)
-    _check_folder(folder, force)
+    made = _check_folder(folder, force)
     progress = Progress(visible=not quiet, terminal=sys.stderr.isatty())
-    with _logging_to(folder / "run.log"), _sigterm_raises():
-        log.info("configuration: %s", resolved.to_dict())
-        result = _scored(run(resolved, progress))
-        log.info("status: %s %s", result.status, result.reason)
-    if not quiet:
-        click.echo(report.table([(str(folder), result)]))
-    _write(result, folder)
+    try:
+        with _logging_to(folder / "run.log", debug), _sigterm_raises():
+            log.info("configuration: %s", resolved.to_dict())
+            result = _scored(run(resolved, progress))
+            log.info("status: %s %s", result.status, result.reason)
+    except (UsageError, DataError, KeyboardInterrupt):
+        _leave_nothing(folder, made)  # there was no run
+        raise
+    try:
+        _write(result, folder)
+    finally:  # the figures, at least, where the disk is full
+        if not quiet:
+            click.echo(report.table([(str(folder), result)]))
     if result.status == "ok":
         if not quiet:
-            click.echo(f"\nresult:  {folder / 'result.json'}\nsummary: {summary_path(result.workload, folder)}")
+            click.echo(
+                f"\nresult:  {folder / 'result.json'}\nsummary: {summary_path(result.workload, folder)}"
+            )
         return 0
     click.echo(f"hepbench: {result.status}: {result.reason} (see {folder / 'result.json'})", err=True)
     if result.status == "failed":
@@ -78,28 +95,43 @@ def _default_folder(resolved: Resolved) -> Path:
     return Path("results") / f"{resolved.config.workload}-{resolved.preset}-{stamp}"
 
 
-def _check_folder(folder: Path, force: bool) -> None:
-    """Makes the folder; finds out now, not after an hour, whether the result can be written."""
-    existing = [path for path in (folder / "result.json", *folder.glob("*_summary.json")) if path.exists()]
-    if existing and not force:
-        raise UsageError(f"{existing[0]} exists; choose another --output or give --force to replace it")
+def _check_folder(folder: Path, force: bool) -> bool:
+    """Makes the folder; finds out now, not after an hour, whether the result can be written.
+
+    Returns:
+        Whether the folder is new.
+    """
     try:
+        made = not folder.exists()
+        summaries = sorted(folder.glob("*_summary.json"))
+        existing = [path for path in (folder / "result.json", *summaries) if path.exists()]
+        if existing and not force:
+            raise UsageError(f"{existing[0]} exists; choose another --output or give --force to replace it")
         folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+        if free < FREE_BYTES:
+            room = f"{FREE_BYTES >> 20} MiB of free disk, got {free >> 10} KiB"
+            raise UsageError(f"--output {folder}: expected {room}")
         probe = folder / ".probe"
         probe.touch()
         probe.unlink()
+        for old in summaries:
+            old.unlink()
     except OSError as error:
         raise UsageError(f"--output {folder}: expected a folder to write to, got: {error.strerror}") from None
-    free = shutil.disk_usage(folder).free
-    if free < FREE_BYTES:
-        raise UsageError(f"--output {folder}: expected {FREE_BYTES >> 20} MiB of free disk, got {free >> 10} KiB")
+    return made
+
+
+def _leave_nothing(folder: Path, made: bool) -> None:
+    (folder / "run.log").unlink(missing_ok=True)
+    if made:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _write(result: RunResult, folder: Path) -> None:
-    """The result, then the summary last of all; an older summary goes first, it is not this run's."""
+    """The result, then, last of all, the summary."""
     try:
-        for old in folder.glob("*_summary.json"):
-            old.unlink()
         write_json(folder / "result.json", result.to_dict())
         if result.status == "ok":
             write_summary(result, folder)
@@ -107,11 +139,19 @@ def _write(result: RunResult, folder: Path) -> None:
         raise RunFailedError(f"cannot write the result to {folder}: {error.strerror}") from None
 
 
+class _LogFile(logging.FileHandler):
+    """A log that loses lines on a full disk, where logging's own prints a traceback for each."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        pass
+
+
 @contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(handler)
+def _logging_to(path: Path, debug: bool) -> Iterator[None]:
+    file, terminal = _LogFile(path, mode="w", encoding="utf-8"), logging.StreamHandler()
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    terminal.setLevel(logging.ERROR)
+    log.handlers = [file, terminal] if debug else [file]
     log.setLevel(logging.INFO)
     log.propagate = False
     try:
@@ -120,8 +160,9 @@ def _logging_to(path: Path) -> Iterator[None]:
         log.exception("stopped before there was a result")
         raise
     finally:
-        log.removeHandler(handler)
-        handler.close()
+        log.handlers = []
+        with suppress(OSError):  # a full disk again
+            file.close()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -44,7 +45,7 @@ class Progress:
         if self._terminal:
             label = f"epoch {index + 1}/{epochs}"
             self._bar = click.progressbar(
-                length=events, label=label, item_show_func=lambda text: text, file=click.get_text_stream("stderr")
+                length=events, label=label, item_show_func=lambda text: text, file=sys.stderr
             )
             self._bar.__enter__()
 

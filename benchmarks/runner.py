@@ -18,7 +18,7 @@ from benchmarks import backends, inference, provenance, workload
 from benchmarks.backends import Backend
 from benchmarks.cgroup import usable_cores
 from benchmarks.config import Resolved, RunConfig
-from benchmarks.errors import RunFailedError
+from benchmarks.errors import RunFailedError, Terminated
 from benchmarks.feed import Feed
 from benchmarks.memory import host_memory_peak_bytes, memory_available_bytes
 from benchmarks.progress import Progress
@@ -28,10 +28,6 @@ from benchmarks.timing import EpochTimer
 from benchmarks.workload import Events, Tensor, Training, Workload
 
 log = logging.getLogger("hepbench")
-
-
-class Terminated(KeyboardInterrupt):  # noqa: N818 (a signal, like KeyboardInterrupt)
-    """SIGTERM arrived."""
 
 
 def run(resolved: Resolved, progress: Progress) -> RunResult:
@@ -79,10 +75,21 @@ def _guarded(work: Callable[[], None], backend: Backend, config: RunConfig) -> t
         return "failed", str(error)
     except backend.OUT_OF_MEMORY as error:
         log.exception("out of memory")
-        return "failed", _does_not_fit(config, str(error).splitlines()[0][:200])
+        return "failed", _does_not_fit(config, _first_line(error))
     except Exception as error:
         log.exception("unexpected error")
-        return "failed", f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}"
+        return "failed", f"unexpected {type(error).__name__}: {_first_line(error)}"
+
+
+def _first_line(error: BaseException) -> str:
+    """What an exception says first; its name where it says nothing, as Python's own MemoryError does.
+
+    Some frameworks put a listing of source lines into the message, before what happened.
+    """
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    listed = [index for index, line in enumerate(lines[:-1]) if line.startswith('  File "')]
+    first = listed[-1] + 1 if listed else 0
+    return lines[first].strip()[:300] if lines else type(error).__name__
 
 
 def _does_not_fit(config: RunConfig, detail: str) -> str:
@@ -184,7 +191,9 @@ class _Run:
         self.progress.epoch_ends(epochs, record)
         if not math.isfinite(record.loss):
             first = next(i for i, value in enumerate(weighted) if not math.isfinite(value))
-            raise RunFailedError(f"did not train: the loss is {record.loss} from step {first} of epoch {index}")
+            raise RunFailedError(
+                f"did not train: the loss is {record.loss} from step {first} of epoch {index}"
+            )
 
     def _validate(self, predict: Callable[[Tensor], Tensor], training: Training) -> dict[str, float]:
         """Loss and figures of merit over the validation events; the last call's become the quality."""

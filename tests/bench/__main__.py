@@ -1,0 +1,54 @@
+"""Prints the table of comparisons: ``python -m tests.bench [steps|harness]``, all of them by default."""
+
+import sys
+
+from tests.bench.harness import PAIRS, overhead
+from tests.bench.pairs import compare
+
+GB = 1e9
+CASES = [
+    (batch, padded, precision)
+    for precision in ("float32", "mixed_bfloat16")
+    for padded in (1280, 6400)
+    for batch in (1, 5)
+]
+
+
+def steps():
+    print("MLPF training step, XLA off; ours against the plain transcription (tests/reference/mlpf.py)")
+    print(f"{'precision':<16}{'batch':>6}{'padded':>8}{'ours':>9}{'plain':>9}  events/s", end="")
+    print(f"{'ratio':>8}{'ours':>8}{'plain':>8}  GB peak{'ratio':>7}  pairs")
+    for batch, padded, precision in CASES:
+        case = (batch, padded, precision, False)
+        pair = compare(("ours", *case), ("plain", *case), pairs=5 if batch * padded > 10_000 else 15)
+        ours, plain = pair.first, pair.second
+        print(
+            f"{precision:<16}{batch:>6}{padded:>8}{batch / ours.seconds:>9.3f}{batch / plain.seconds:>9.3f}"
+            f"{pair.ratio:>18.2f}{ours.peak / GB:>8.2f}{plain.peak / GB:>8.2f}"
+            f"{ours.peak / plain.peak:>16.2f}  {_pairs(pair)}",
+            flush=True,
+        )
+    case = (5, 1280, "float32")
+    pair = compare(("ours", *case, True), ("ours", *case, False), pairs=15)
+    print(
+        f"cost of --deterministic, batch 5, 1280, float32: {1 - pair.ratio:+.1%} of the step  {_pairs(pair)}"
+    )
+
+
+def _pairs(pair):
+    if not pair.counted:
+        return f"all {pair.disturbed} disturbed by other processes: do not quote"
+    return f"{pair.counted}" + (f" ({pair.disturbed} disturbed, left out)" if pair.disturbed else "")
+
+
+def harness():
+    cost = overhead()
+    print("cost of the runner (feed, progress, timer, telemetry) over a bare loop of the same steps:")
+    print(f"  wall clock {cost.wall - 1:+.2%} (quartiles {cost.low - 1:+.2%}, {cost.high - 1:+.2%})", end="")
+    print(f", CPU time {cost.cpu - 1:+.2%}; medians over {PAIRS} pairs of epochs")
+
+
+if __name__ == "__main__":
+    PARTS = {"steps": steps, "harness": harness}
+    for name in sys.argv[1:] or PARTS:
+        PARTS[name]()

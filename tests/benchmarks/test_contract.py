@@ -1,0 +1,124 @@
+"""What every registered workload keeps to, so that the runner need not know it."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import json
+
+import pytest
+
+from benchmarks import workload
+from benchmarks.config import PRECISIONS, RunConfig, resolve
+from benchmarks.workload import REGISTRY, Metrics, Workload, describe, presets
+
+PRESETS = [(name, preset) for name in REGISTRY for preset in presets(name)]
+every_workload = pytest.mark.parametrize("name", REGISTRY)
+every_preset = pytest.mark.parametrize(("name", "preset"), PRESETS)
+
+
+@every_workload
+def test_its_first_line_says_what_it_is(name: str) -> None:
+    line = describe(name)
+    assert len(line) > 20
+    assert line.endswith(".")
+
+
+@every_workload
+def test_it_has_the_presets_that_people_ask_for(name: str) -> None:
+    assert {"smoke", "hepscore"} <= presets(name).keys()
+    assert len({type(preset) for preset in presets(name).values()}) == 1
+
+
+@every_workload
+def test_its_configuration_adds_to_the_common_one(name: str) -> None:
+    config = presets(name)["smoke"]
+    assert isinstance(config, RunConfig)
+    assert type(config).workload == name
+    assert type(config).__dataclass_params__.frozen
+    common = [field.name for field in dataclasses.fields(RunConfig)]
+    assert [field.name for field in dataclasses.fields(config)][: len(common)] == common
+
+
+@every_workload
+def test_each_key_says_what_it_means_and_what_it_takes(name: str) -> None:
+    for field in dataclasses.fields(presets(name)["smoke"]):
+        assert len(field.metadata["text"]) >= 4, field.name
+        kind = type(field.default)
+        assert kind in (int, float, bool, str), field.name
+        if kind in (int, float):
+            assert field.metadata["low"] <= field.default <= field.metadata["high"], field.name
+
+
+@every_preset
+def test_a_preset_is_a_configuration_that_can_run(name: str, preset: str) -> None:
+    """Its values are in range, too: each is laid over the preset once more."""
+    config = presets(name)[preset]
+    config.check()
+    values = [f"{field.name}={getattr(config, field.name)}" for field in dataclasses.fields(config)]
+    assert resolve(preset, config, assignments=values).config == config
+
+
+@every_preset
+def test_a_configuration_is_json(name: str, preset: str) -> None:
+    record = resolve(preset, presets(name)[preset]).to_dict()
+    assert json.loads(json.dumps(record)) == record
+    assert (record["workload"], record["preset"]) == (name, preset)
+
+
+@every_preset
+def test_the_memory_it_foretells_grows_with_the_batch(name: str, preset: str) -> None:
+    config = presets(name)[preset]
+    bytes_by_batch = [
+        dataclasses.replace(config, batch_size=size).expected_memory_bytes() for size in (1, 2, 4, 8)
+    ]
+    assert bytes_by_batch[0] > 1e8  # a framework alone takes more
+    assert bytes_by_batch == sorted(set(bytes_by_batch))
+    assert isinstance(bytes_by_batch[0], int)
+
+
+@every_workload
+def test_wider_numbers_take_no_less_memory(name: str) -> None:
+    config = presets(name)["hepscore"]
+    bytes_of = {
+        precision: dataclasses.replace(config, precision=precision).expected_memory_bytes()
+        for precision in PRECISIONS
+    }
+    assert bytes_of["float64"] > bytes_of["float32"] >= bytes_of["mixed_bfloat16"]
+    assert bytes_of["mixed_float16"] == bytes_of["mixed_bfloat16"]
+
+
+@every_workload
+def test_the_floor_lets_a_perfect_model_pass_and_says_what_is_wrong_with_a_poor_one(name: str) -> None:
+    smoke = presets(name)["smoke"]
+    floors = [field.name for field in dataclasses.fields(smoke) if field.name.startswith("min_")]
+    assert floors
+    perfect = {floor.removeprefix("min_"): 1.0 for floor in floors}
+    for floor in floors:
+        figure = floor.removeprefix("min_")
+        strict = dataclasses.replace(smoke, **{floor: 0.5})
+        assert strict.below_floor(perfect) == ""
+        for poor in (0.25, float("nan")):
+            reason = strict.below_floor({**perfect, figure: poor})
+            assert reason.startswith(f"{figure}: expected at least 0.5, got ")
+
+
+@every_workload
+def test_it_can_make_its_events(name: str) -> None:
+    make = importlib.import_module(f"{REGISTRY[name]}.events").make
+    assert list(inspect.signature(make).parameters) == ["config", "folder", "note"]
+
+
+@every_workload
+def test_the_workload_has_the_members_of_the_protocol(name: str) -> None:
+    pytest.importorskip("keras", reason="models are written in Keras")
+    loaded = workload.load(name)
+    for member in ("prepare", "build", "metrics"):
+        expected = list(inspect.signature(getattr(Workload, member)).parameters)[1:]
+        assert list(inspect.signature(getattr(loaded, member)).parameters) == expected, member
+    metrics = loaded.metrics()
+    for member in ("update", "result"):
+        expected = list(inspect.signature(getattr(Metrics, member)).parameters)[1:]
+        assert list(inspect.signature(getattr(metrics, member)).parameters) == expected, member
+    assert loaded.metrics() is not metrics

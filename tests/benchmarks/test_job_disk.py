@@ -1,0 +1,103 @@
+"""Output folders that cannot be used, and disks that are full before or during a run."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.command import LINE, names, refused, run_line, start
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 6 MiB, where this user may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "run"
+    line = refused(run_line(folder), 2)
+    assert line == f"--output {folder}: expected a folder to write to, got: Not a directory"
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    line = refused(run_line(tmp_path / "file"), 2)
+    assert line == f"Invalid value for '--output': Directory '{tmp_path / 'file'}' is a file."
+
+
+def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    if os.access(tmp_path, os.W_OK):
+        pytest.skip("this user may write anywhere")
+    line = refused(run_line(tmp_path / "run"), 2)
+    assert line == f"--output {tmp_path / 'run'}: expected a folder to write to, got: Permission denied"
+    assert names(tmp_path) == []
+
+
+def test_a_full_disk_is_found_before_the_run(small_disk: Path) -> None:
+    folder = small_disk / "run"
+    assert run_line(folder).returncode == 0
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (small_disk / "filler").write_bytes(b"x" * (4 << 20))
+    line = refused(run_line(folder, "--force", "--seed", "2"), 2)
+    assert re.fullmatch(rf"--output {folder}: expected 4 MiB of free disk, got \d+ KiB", line)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def fill(folder: Path) -> None:
+    """Takes every byte that is left."""
+    with (folder / "filler").open("wb", buffering=0) as file:
+        for size in (1 << 16, 1 << 12, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                continue
+
+
+def test_a_disk_that_fills_up_during_the_run_costs_the_result_and_no_more(small_disk: Path) -> None:
+    """The result before stays whole; its summary is gone, because a failed run has no score."""
+    folder = small_disk / "run"
+    assert run_line(folder).returncode == 0
+    before = (folder / "result.json").read_bytes()
+    process = start(
+        *("run", "line", "--output", folder, "--force", "--seed=2", "--set=wait=0.1"), program=LINE
+    )
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("epoch 1/3")
+    fill(small_disk)
+    stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert stderr.splitlines()[-1] == (
+        f"hepbench: cannot write the result to {folder}: No space left on device"
+    )
+    assert "Traceback" not in stderr
+    assert "Logging error" not in stderr
+    assert (folder / "result.json").read_bytes() == before
+    assert names(folder) == ["result.json", "run.log"]
+    assert "median" in stdout  # an hour's figures are not lost
+
+
+def test_a_result_that_grows_too_large_for_the_system_is_not_half_written(tmp_path: Path) -> None:
+    """As with a quota; ulimit -f is one that any user can set. The log meets it first, and says nothing."""
+    answer = run_line(tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300)))
+    assert answer.returncode == 1
+    line = answer.stderr.splitlines()[-1]
+    assert line == f"hepbench: cannot write the result to {tmp_path}: File too large"
+    assert "Traceback" not in answer.stderr
+    assert "Logging error" not in answer.stderr
+    assert names(tmp_path) == ["run.log"]

@@ -1,0 +1,63 @@
+"""A straight line through the origin: a workload and a backend whose every figure is checked by hand.
+
+Every event is x = 1, y = 2. The weight starts at 0, and a step halves its distance to 2, so the losses
+of the steps are 4, 1, 1/4, 1/16, ... exactly. Event i has i + 1 real elements of 4.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+
+from benchmarks import backends
+from benchmarks.config import Resolved, RunConfig, option, resolve
+from benchmarks.workload import REGISTRY
+
+BACKEND = "by_hand"
+
+
+@dataclass(frozen=True)
+class LineConfig(RunConfig):
+    """Three training events in steps of two and one; what goes wrong does so in epoch 1, after a step."""
+
+    workload: ClassVar[str] = "line"
+
+    epochs: int = option(3, "passes", low=2, high=1000)
+    batch_size: int = option(2, "events per step", low=1, high=100)
+    train_events: int = option(3, "events", low=1, high=100)
+    validation_events: int = option(3, "events", low=1, high=1000)
+    trouble: str = option("none", "goes wrong", choices=("none", "nan", "reader", "memory", "prepare"))
+    wait: float = option(0.0, "seconds to read a batch", low=0, high=60)
+    event_bytes: int = option(1000, "memory of an event", low=0, high=10**18)
+    min_accuracy: float = option(0.0, "floor", low=0, high=1)
+
+    def expected_memory_bytes(self) -> int:
+        return self.batch_size * self.event_bytes
+
+    def below_floor(self, quality: Mapping[str, float]) -> str:
+        if quality["accuracy"] >= self.min_accuracy:
+            return ""
+        return f"accuracy: expected at least {self.min_accuracy}, got {quality['accuracy']}"
+
+
+PRESETS = {"smoke": LineConfig()}
+
+
+def configured(*assignments: str) -> Resolved:
+    return resolve("smoke", PRESETS["smoke"], assignments=assignments)
+
+
+def register(patch: pytest.MonkeyPatch) -> None:
+    """Makes the workload and the backend known, as a line in the registry and an installed module do."""
+    from tests.line import backend
+
+    patch.setitem(REGISTRY, "line", "tests.line")
+    patch.setitem(sys.modules, f"benchmarks.backends.{BACKEND}", backend)
+    patch.setattr(backends, "SUPPORTED", (*backends.SUPPORTED, BACKEND))
+    if os.environ.get("KERAS_BACKEND") is None:
+        patch.setenv("KERAS_BACKEND", BACKEND)
