@@ -234,6 +234,9 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:  # a folder without permission, a full disk: nothing to trace
+        click.echo(f"hepbench: {error}", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

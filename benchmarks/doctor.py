@@ -14,6 +14,7 @@ from benchmarks import nvml
 from benchmarks.cgroup import usable_cores
 from benchmarks.memory import memory_available_bytes
 from benchmarks.provenance import package_version
+from datasets.cache import cache_root
 
 # The first TensorFlow whose keras is Keras 3.
 OLDEST_TENSORFLOW = (2, 16)
@@ -116,9 +117,11 @@ def _cores() -> Check:
 
 
 def _disks() -> list[Check]:
-    # Not Path.home(): a container may run as a user that has no home.
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", "/"), ".cache"))
-    return [_disk("disk here", Path.cwd()), _disk("disk cache", cache), _disk("disk /tmp", Path("/tmp"))]
+    return [
+        _disk("disk here", Path.cwd()),
+        _disk("disk cache", cache_root()),
+        _disk("disk /tmp", Path("/tmp")),
+    ]
 
 
 def _disk(name: str, folder: Path) -> Check:

@@ -38,8 +38,8 @@ def run_job(resolved: Resolved, output: Path | None, *, force: bool, quiet: bool
     Args:
         resolved: What to run.
         output: Folder of the result; None for one with the time in its name.
-        force: Replace a result that is there. Its summary goes before the run starts: whatever
-            happens to this run, it leaves no score but its own.
+        force: Replace a result that is there. Its summary goes when the training begins, so that a
+            wrong call costs nothing and a run that is killed leaves no score but its own.
         quiet: Nothing on the terminal but the one line of a run that did not end well.
         debug: Tracebacks on the terminal, too, not in run.log only.
 
@@ -57,7 +57,7 @@ def run_job(resolved: Resolved, output: Path | None, *, force: bool, quiet: bool
     try:
         with _logging_to(folder / "run.log", debug), _sigterm_raises():
             log.info("configuration: %s", resolved.to_dict())
-            result = _scored(run(resolved, progress))
+            result = _scored(run(resolved, progress, begins=lambda: _remove_summaries(folder)))
             log.info("status: %s %s", result.status, result.reason)
     except (UsageError, DataError, KeyboardInterrupt):
         _leave_nothing(folder, made)  # there was no run
@@ -115,11 +115,15 @@ def _check_folder(folder: Path, force: bool) -> bool:
         probe = folder / ".probe"
         probe.touch()
         probe.unlink()
-        for old in summaries:
-            old.unlink()
     except OSError as error:
         raise UsageError(f"--output {folder}: expected a folder to write to, got: {error.strerror}") from None
     return made
+
+
+def _remove_summaries(folder: Path) -> None:
+    """From here on, whatever happens to the run, hep-score finds no score that is not its own."""
+    for old in folder.glob("*_summary.json"):
+        old.unlink()
 
 
 def _leave_nothing(folder: Path, made: bool) -> None:

@@ -9,7 +9,8 @@ import dataclasses
 import hashlib
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,18 @@ from benchmarks.progress import Progress
 from benchmarks.result import EpochRecord, RunResult
 from benchmarks.telemetry import Telemetry
 from benchmarks.timing import EpochTimer
-from benchmarks.workload import Events, Tensor, Training, Workload
+from benchmarks.workload import Batch, Events, Tensor, Training, Workload
 
 log = logging.getLogger("hepbench")
 
 
-def run(resolved: Resolved, progress: Progress) -> RunResult:
+def run(resolved: Resolved, progress: Progress, begins: Callable[[], None] = lambda: None) -> RunResult:
     """Trains and measures; a run that fails or is stopped once it has its events still has a result.
+
+    Args:
+        resolved: What to run.
+        progress: Takes what a person is to see.
+        begins: Called once the call has proved right and the events are there.
 
     Raises:
         UsageError: The call cannot be carried out on this machine.
@@ -42,6 +48,7 @@ def run(resolved: Resolved, progress: Progress) -> RunResult:
     suite = workload.load(config.workload)
     events = suite.prepare(config, progress.note)
     backend.configure(config)
+    begins()
     xla = config.xla == "on" or (config.xla == "auto" and backend.device() == "gpu")
     config = dataclasses.replace(config, xla="on" if xla else "off")
     measured = _Measured(
@@ -158,32 +165,26 @@ class _Run:
     ) -> None:
         """Trains one epoch, validates, appends the record; raises RunFailedError if the loss is lost."""
         epochs = self.config.epochs
-        losses: list[Tensor] = []
-        sizes: list[tuple[int, int, int]] = []
-        feed = Feed(self.events.batches("train", self.config.batch_size), self.backend.put)
+        batches = self.events.batches("train", self.config.batch_size)
         self.progress.epoch_begins(index, epochs, self.config.train_events)
         try:
-            with EpochTimer(self.backend.drain) as timer, feed:
-                for batch, inputs, targets in feed:
-                    losses.append(step(inputs, targets))
-                    sizes.append((batch.events, batch.elements, batch.padded_elements))
-                    self.progress.step(batch.events, lambda: float(losses[-1]))
+            trained = train_epoch(self.backend, step, batches, self.progress)
         except BaseException:
             self.progress.epoch_ends(epochs)
             raise
-        events, elements, padded = (sum(column) for column in zip(*sizes, strict=True))
-        weighted = [size[0] * float(loss) for size, loss in zip(sizes, losses, strict=True)]
+        events, elements, padded = (sum(column) for column in zip(*trained.sizes, strict=True))
+        weighted = [size[0] * float(loss) for size, loss in zip(trained.sizes, trained.losses, strict=True)]
         record = EpochRecord(
             index=index,
             warmup=index < self.config.warmup_epochs,
-            seconds=timer.seconds,
+            seconds=trained.seconds,
             events=events,
             elements=elements,
             padded_elements=padded,
-            steps=len(losses),
-            throughput=events / timer.seconds,
+            steps=len(weighted),
+            throughput=events / trained.seconds,
             loss=math.fsum(weighted) / events,
-            input_wait_fraction=feed.wait_seconds / timer.seconds,
+            input_wait_fraction=trained.wait_seconds / trained.seconds,
         )
         if math.isfinite(record.loss):
             record = dataclasses.replace(record, validation=self._validate(predict, training))
@@ -209,6 +210,41 @@ class _Run:
                 metrics.update(np.asarray(predictions), batch)
         self.measured["quality"] = {"loss": math.fsum(losses) / sum(events), **metrics.result()}
         return {"seconds": timer.seconds, **self.measured["quality"]}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What one pass over the training events took.
+
+    Attributes:
+        seconds: From an idle to a drained device.
+        wait_seconds: Of these, without a batch to work on.
+        sizes: Events, elements and padded elements of each step.
+        losses: Loss of each step, still on the device.
+    """
+
+    seconds: float
+    wait_seconds: float
+    sizes: list[tuple[int, int, int]]
+    losses: list[Tensor]
+
+
+def train_epoch(
+    backend: Backend,
+    step: Callable[[Tensor, Tensor], Tensor],
+    batches: Iterator[Batch],
+    progress: Progress,
+) -> Trained:
+    """Trains on the batches; everything in here is on the clock."""
+    losses: list[Tensor] = []
+    sizes: list[tuple[int, int, int]] = []
+    feed = Feed(batches, backend.put)
+    with EpochTimer(backend.drain) as timer, feed:
+        for batch, inputs, targets in feed:
+            losses.append(step(inputs, targets))
+            sizes.append((batch.events, batch.elements, batch.padded_elements))
+            progress.step(batch.events, lambda: float(losses[-1]))
+    return Trained(timer.seconds, feed.wait_seconds, sizes, losses)
 
 
 def _count(model: Any) -> dict[str, int]:

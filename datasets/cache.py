@@ -11,4 +11,5 @@ def cache_root() -> Path:
     named = os.environ.get("HEPBENCH_DATA")
     if named:
         return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hepbench"
+    # Not Path.home(): a container may run as a user that has no home.
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", "/"), ".cache")) / "hepbench"

@@ -150,6 +150,13 @@ def test_a_failed_run_has_a_reason_and_no_score(settings: list[str], reason: str
     assert answer.stdout.startswith(f"{older}: line, preset smoke, seed 1, failed: {reason}\n")
 
 
+def test_a_wrong_call_costs_no_result_even_with_force(older: Path) -> None:
+    before = {name: (older / name).read_bytes() for name in ("result.json", "line_summary.json")}
+    answer = run_line(older, "--force", env={"KERAS_BACKEND": "abacus"})
+    assert answer.returncode == 2
+    assert {name: (older / name).read_bytes() for name in before} == before
+
+
 def test_a_loss_of_nan_is_null_in_json(tmp_path: Path) -> None:
     run_line(tmp_path, "--set", "trouble=nan")
     assert [epoch["loss"] for epoch in read(tmp_path / "result.json")["epochs"]] == [3, None]
