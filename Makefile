@@ -1,11 +1,11 @@
-# Every command a person needs. All of them make the environment first.
+# Every command a person needs. Those that need the environment make it first.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup run test test-all lint bench clean
+.PHONY: setup run test test-slow lint bench clean
 
 setup: $(READY)  ## make .venv with everything
 
@@ -21,8 +21,8 @@ run: setup  ## the main job: MLPF, small preset, on events it makes itself
 test: setup  ## the fast tests
 	$(BIN)/pytest -m 'not slow'
 
-test-all: setup  ## every test
-	$(BIN)/pytest
+test-slow: setup  ## the rest of the tests
+	$(BIN)/pytest -m slow
 
 lint: setup  ## style and types
 	$(BIN)/ruff check .

@@ -33,31 +33,35 @@ def list_workloads() -> None:
         click.echo(f"    presets: {', '.join(workload.presets(name))}")
 
 
-def configured(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The arguments that make a configuration, the same for every command that takes one."""
-    options = [
-        click.argument("workload"),
-        click.option(
-            "--preset", default="smoke", show_default=True, help="Named configuration to start from."
-        ),
-        click.option(
-            "--config", "file", type=FILE, help="YAML file of KEY: VALUE lines, laid over the preset."
-        ),
-        click.option(
-            "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any key that `show` lists."
-        ),
-        click.option("--epochs", help="Passes over the training events, warm-up included."),
-        click.option("--batch-size", help="Events per step."),
-        click.option("--seed", help="Seed of the initial weights."),
-        click.option("--precision", help="float32, float64, mixed_bfloat16 or mixed_float16."),
-        click.option("--threads", help="CPU threads; 0: all that this process may use."),
-        click.option("--data", help="Folder of the data set; default: the cache, made there if missing."),
-        click.option("--xla/--no-xla", default=None, help="Compile with XLA [default: on a GPU only]."),
-        click.option("--deterministic/--no-deterministic", default=None, help="Same seed, same bits."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+PRESET = [
+    click.argument("workload"),
+    click.option("--preset", default="smoke", show_default=True, help="Named configuration to start from."),
+    click.option("--config", "file", type=FILE, help="YAML file of KEY: VALUE lines, laid over the preset."),
+    click.option(
+        "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any key that `show` lists."
+    ),
+]
+FLAGS = [
+    click.option("--epochs", help="Passes over the training events, warm-up included."),
+    click.option("--batch-size", help="Events per step."),
+    click.option("--seed", help="Seed of the initial weights and of everything drawn later."),
+    click.option("--precision", help="float32, float64, mixed_bfloat16 or mixed_float16."),
+    click.option("--threads", help="CPU threads; 0: all that this process may use."),
+    click.option("--data", help="Folder of the data set; default: the cache, made there if missing."),
+    click.option("--xla/--no-xla", default=None, help="Compile with XLA [default: on a GPU only]."),
+    click.option("--deterministic/--no-deterministic", default=None, help="Same seed, same bits."),
+]
+
+
+def taking(*options: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command the same options as others have."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def _resolve(workload: str, preset: str, file: Path | None, assignments: tuple[str, ...], flags: Any) -> Any:
@@ -72,7 +76,7 @@ def _resolve(workload: str, preset: str, file: Path | None, assignments: tuple[s
 
 
 @cli.command()
-@configured
+@taking(*PRESET, *FLAGS)
 def show(workload: str, preset: str, file: Path | None, assignments: tuple[str, ...], **flags: Any) -> None:
     """Print the effective configuration and where each value came from."""
     resolved = _resolve(workload, preset, file, assignments, flags)
@@ -80,7 +84,7 @@ def show(workload: str, preset: str, file: Path | None, assignments: tuple[str, 
 
 
 @cli.command()
-@configured
+@taking(*PRESET, *FLAGS)
 @click.option("--output", type=FOLDER, help="Folder of the result [default: results/WORKLOAD-PRESET-TIME].")
 @click.option("--force", is_flag=True, help="Replace the result that is already there.")
 @click.option("--quiet", is_flag=True, help="No progress and no table.")
@@ -116,20 +120,15 @@ def data() -> None:
 
 
 @data.command()
-@configured
+@taking(*PRESET)
 @click.option("--output", type=FOLDER, help="Folder of the data set [default: the cache].")
 def generate(
-    workload: str,
-    preset: str,
-    file: Path | None,
-    assignments: tuple[str, ...],
-    output: Path | None,
-    **flags: Any,
+    workload: str, preset: str, file: Path | None, assignments: tuple[str, ...], output: Path | None
 ) -> None:
     """Generate the events of a configuration."""
     from benchmarks.workload import make_events
 
-    config = _resolve(workload, preset, file, assignments, flags).config
+    config = _resolve(workload, preset, file, assignments, {}).config
     click.echo(make_events(workload, config, output, lambda line: click.echo(line, err=True)))
 
 
@@ -143,17 +142,26 @@ def import_data(folder: Path, output: Path, train_events: int | None, validation
     """Turn a folder of the public data set's files into a data set."""
     from datasets.delphes_public import import_folder
 
-    click.echo(import_folder(folder, output, train_events, validation_events))
+    click.echo(import_folder(folder, output, train_events, validation_events, progress=_counted("read")))
 
 
 @data.command()
 @click.argument("source", type=click.Choice(["delphes"]), expose_value=False)
 @click.option("--output", type=FOLDER, required=True, help="Folder for the public files.")
-def fetch(output: Path) -> None:
-    """Download the public data set; files that are already there are kept."""
+@click.option("--train-files", type=click.IntRange(1), help="At most so many, of 100 events [default: all].")
+@click.option("--validation-files", type=click.IntRange(1), help="At most so many [default: all].")
+def fetch(output: Path, train_files: int | None, validation_files: int | None) -> None:
+    """Download the public data set; files that are there already are kept."""
     from datasets.delphes_fetch import fetch as fetch_delphes
 
-    click.echo(fetch_delphes(output))
+    counted = _counted("fetched")
+    click.echo(
+        fetch_delphes(output, train_files=train_files, validation_files=validation_files, progress=counted)
+    )
+
+
+def _counted(what: str) -> Callable[[int, int], None]:
+    return lambda done, total: click.echo(f"{what} {done} of {total} files", err=True)
 
 
 @data.command()

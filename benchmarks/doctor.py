@@ -56,10 +56,10 @@ def examine() -> list[Check]:
         _program("Apptainer", ("apptainer", "singularity"), "runs from a .sif image", "install Apptainer"),
         _program("Slurm", ("sbatch",), "batch jobs on a Slurm cluster", "log in to a submit node"),
         _hep_score(os.environ),
-        _distributions("Pythia", ("pythia8mc",), "simulated events with Pythia", "hepbench[data]"),
-        _distributions("ACTS", ("pyacts",), "simulated tracks with ACTS", "hepbench[data]"),
-        _distributions("pooch", ("pooch",), "downloads of public data", "hepbench[data]"),
-        _distributions("plotting", ("matplotlib", "mplhep"), "hepbench report --plot", "hepbench[report]"),
+        _distributions("Pythia", ("pythia8mc",), "simulated events with Pythia", ".[data]"),
+        _distributions("ACTS", ("pyacts",), "simulated tracks with ACTS", ".[data]"),
+        _distributions("pooch", ("pooch",), "downloads of public data", ".[data]"),
+        _distributions("plotting", ("matplotlib", "mplhep"), "hepbench report --plot", ".[report]"),
     ]
 
 
@@ -93,7 +93,7 @@ def _framework() -> Check:
 
 def _of_framework(ok: bool, found: str) -> Check:
     oldest = ".".join(map(str, OLDEST_TENSORFLOW))
-    remedy = f"TensorFlow {oldest} or newer: pip install 'hepbench[cpu]' or 'hepbench[gpu]'"
+    remedy = f"TensorFlow {oldest} or newer: pip install '.[cpu]' or '.[gpu]'"
     return Check("framework", ok, found, "every run", remedy, required=True)
 
 

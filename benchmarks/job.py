@@ -107,11 +107,11 @@ def _check_folder(folder: Path, force: bool) -> bool:
         existing = [path for path in (folder / "result.json", *summaries) if path.exists()]
         if existing and not force:
             raise UsageError(f"{existing[0]} exists; choose another --output or give --force to replace it")
-        folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free
+        free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
         if free < FREE_BYTES:
             room = f"{FREE_BYTES >> 20} MiB of free disk, got {free >> 10} KiB"
             raise UsageError(f"--output {folder}: expected {room}")
+        folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".probe"
         probe.touch()
         probe.unlink()

@@ -61,7 +61,7 @@ def plot(results: Sequence[tuple[str, RunResult]], path: Path) -> None:
         from matplotlib import style
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise UsageError(f"plots need {error.name}: pip install 'hepbench[report]'") from None
+        raise UsageError(f"plots need {error.name}: pip install '.[report]'") from None
     with style.context(mplhep.style.ROOT):
         figure = Figure(figsize=(10, 12), layout="constrained")
         loss, throughput = figure.subplots(2, 1, sharex=True)

@@ -22,7 +22,7 @@ class EpochRecord:
     Attributes:
         index: Counts from 0.
         warmup: True for an epoch that is recorded and never scored (the first one compiles).
-        seconds: Barrier to drained device, validation not included.
+        seconds: From an idle to a drained device, validation not included.
         events: Real events trained on, summed over the ranks.
         elements: Real (unpadded) elements in them.
         padded_elements: Elements the device worked on, padding included.

@@ -48,7 +48,6 @@ def run(resolved: Resolved, progress: Progress, begins: Callable[[], None] = lam
     suite = workload.load(config.workload)
     events = suite.prepare(config, progress.note)
     backend.configure(config)
-    begins()
     xla = config.xla == "on" or (config.xla == "auto" and backend.device() == "gpu")
     config = dataclasses.replace(config, xla="on" if xla else "off")
     measured = _Measured(
@@ -59,10 +58,13 @@ def run(resolved: Resolved, progress: Progress, begins: Callable[[], None] = lam
         data=dict(events.description()),
         provenance=provenance.collect(backend.versions()),
     )
+
+    def work() -> None:
+        begins()
+        _Run(backend, suite, config, events, progress, measured).everything()
+
     with Telemetry() as telemetry:
-        status, reason = _guarded(
-            lambda: _Run(backend, suite, config, events, progress, measured).everything(), backend, config
-        )
+        status, reason = _guarded(work, backend, config)
     measured["peak_memory_bytes"] = _peak_memory(backend, config)
     return RunResult(status=status, reason=reason, telemetry=telemetry.summary(), **measured)
 
@@ -151,9 +153,9 @@ class _Run:
             raise RunFailedError(f"did not train: {below}")
 
     def _check_memory(self) -> None:
-        total = self.backend.device_memory_total_bytes()
-        room = memory_available_bytes() if total is None else total
-        if self.config.expected_memory_bytes() > room:
+        on_gpu = self.backend.device() == "gpu"
+        room = self.backend.device_memory_total_bytes() if on_gpu else memory_available_bytes()
+        if room is not None and self.config.expected_memory_bytes() > room:
             raise RunFailedError(_does_not_fit(self.config, f"{room / 1e9:.1f} GB are available"))
 
     def _epoch(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from benchmarks.cgroup import usable_cores
 from benchmarks.config import RunConfig, choose
 
 if TYPE_CHECKING:
@@ -24,8 +26,8 @@ class Batch:
     """What one step works on.
 
     Attributes:
-        inputs: Model inputs as the workload lays them out.
-        targets: What the loss compares with.
+        inputs: Model inputs as the workload lays them out: an array, or a tuple or dictionary of such.
+        targets: What the loss compares with, likewise.
         events: Real events in it.
         elements: Real (unpadded) elements in it.
         padded_elements: Elements in the arrays, padding included.
@@ -123,6 +125,7 @@ def make_events(name: str, config: RunConfig, folder: Path | None, note: Callabl
     Raises:
         DataError: They cannot be made or written.
     """
+    config = dataclasses.replace(config, threads=config.threads or usable_cores())
     made: Path = importlib.import_module(f"{REGISTRY[name]}.events").make(config, folder, note)
     return made
 

@@ -50,7 +50,7 @@ def fetch(
     try:
         import pooch
     except ImportError as error:
-        raise DataError("fetching needs pooch: pip install 'hepbench[data]'") from error
+        raise DataError("fetching needs pooch: pip install '.[data]'") from error
     files = _data_files(record_url)
     names = []
     for process, count in {"ttbar": train_files, "qcd": validation_files}.items():

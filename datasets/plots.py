@@ -47,7 +47,7 @@ def plot_delphes(folder: Path, output: Path) -> Path:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise DataError("plots need matplotlib and mplhep: pip install 'hepbench[report]'") from error
+        raise DataError("plots need matplotlib and mplhep: pip install '.[report]'") from error
     store = open_store(folder)
     splits = {name: _columns(split.table(TABLE)) for name, split in store.splits.items()}
     everything = {

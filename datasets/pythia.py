@@ -119,7 +119,7 @@ def _pythia8mc() -> Any:
         import pythia8mc
     except ImportError as error:
         raise DataError(
-            "making events needs Pythia 8 (pythia8mc), which is not installed: pip install 'hepbench[data]'"
+            "making events needs Pythia 8 (pythia8mc), which is not installed: pip install '.[data]'"
         ) from error
     return pythia8mc
 

@@ -31,8 +31,8 @@ class Backend(Protocol):
     def versions(self) -> Mapping[str, str]:
         """Framework and the libraries that it was built for."""
 
-    def put(self, array: Any) -> Tensor:
-        """A numpy array to the device."""
+    def put(self, arrays: Any) -> Tensor:
+        """A numpy array, or a tuple or dictionary of such, to the device."""
 
     def train_step(self, training: Training, xla: bool) -> Callable[[Tensor, Tensor], Tensor]:
         """A compiled (inputs, targets) -> loss that updates the weights."""
@@ -47,7 +47,7 @@ class Backend(Protocol):
         """Peak memory of the device since the start; None where it is the host's."""
 
     def device_memory_total_bytes(self) -> int | None:
-        """Memory of the device; None where it is the host's."""
+        """Memory of the device; None where it is the host's, or the driver does not say."""
 
 
 def load() -> Backend:
@@ -63,6 +63,5 @@ def load() -> Backend:
         return cast(Backend, importlib.import_module(f"benchmarks.backends.{name}"))
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"{name} cannot be imported ({error}); install it with pip install 'hepbench[cpu]' "
-            "or 'hepbench[gpu]'"
+            f"{name} cannot be imported ({error}); install it with pip install '.[cpu]' or '.[gpu]'"
         ) from None

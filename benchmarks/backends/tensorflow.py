@@ -49,9 +49,9 @@ def versions() -> Mapping[str, str]:
     return found
 
 
-def put(array: Any) -> Tensor:
-    """A numpy array to the device."""
-    return tf.convert_to_tensor(array)
+def put(arrays: Any) -> Tensor:
+    """A numpy array, or a tuple or dictionary of such, to the device."""
+    return tf.nest.map_structure(tf.convert_to_tensor, arrays)
 
 
 def train_step(training: Training, xla: bool) -> Callable[[Tensor, Tensor], Tensor]:
@@ -98,8 +98,11 @@ def device_memory_peak_bytes() -> int | None:
 
 
 def device_memory_total_bytes() -> int | None:
-    """Memory of the device; None where it is the host's."""
+    """Memory of the device; None where it is the host's, or the driver does not say."""
     if device() == "cpu":
         return None
-    memory = nvml.read("nvmlDeviceGetMemoryInfo", next(iter(nvml.visible_handles().values())))
-    return None if memory is None else int(memory.total)
+    for handle in nvml.visible_handles().values():
+        memory = nvml.read("nvmlDeviceGetMemoryInfo", handle)
+        if memory is not None:
+            return int(memory.total)
+    return None

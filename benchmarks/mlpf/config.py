@@ -61,12 +61,12 @@ class MLPFConfig(RunConfig):
     def expected_memory_bytes(self) -> int:
         """Peak memory that a training with this configuration is expected to take, in bytes.
 
-        Linear in the padded rows of a batch, plus the pair matrices of a bin for each row; the
-        coefficients are fitted to measured peaks (``make bench`` prints both).
+        Linear in the padded rows of a batch, plus the pair matrices of a bin for each row;
+        fitted to the peaks that ``make bench`` prints. A result holds the measured peak beside it.
         """
         rows = self.batch_size * self.pad_to
-        per_row, per_pair = {"float64": (210_000, 48), "float32": (105_000, 24)}.get(
-            self.precision, (60_000, 22)
+        per_row, per_pair = {"float64": (246_000, 48), "float32": (123_000, 24)}.get(
+            self.precision, (56_000, 22)
         )
         return 700_000_000 + rows * (per_row + per_pair * self.bin_size)
 

@@ -41,7 +41,7 @@ def make(config: MLPFConfig, folder: Path | None, note: Note) -> Path:
     """
     target = folder or cached_folder(config)
     note(f"generating {config.train_events} training and {config.validation_events} validation events")
-    made = generate(settings(config), target, progress=_tell(note))
+    made = generate(settings(config), target, workers=config.threads or None, progress=_tell(note))
     note(f"events are in {made}")
     return made
 

@@ -243,7 +243,8 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
         """Order of the rows by hash code, and its inverse, both (rows,) int32.
 
         The code is the argmax over ``[P, -P]`` of the random projections ``P = q R``, one pair of
-        columns for two bins; padding gets codes that sort behind every real element.
+        columns for two bins. Padding gets codes from ``bins - 1`` up: it sorts behind every real
+        element, because it stands behind them in the event and the sort is stable.
         """
         events, elements, bin_size = shape
         bins = elements // bin_size

@@ -1,6 +1,6 @@
 """The MLPF model of the benchmark (PFNetDense): events in, one particle candidate per element out.
 
-Layout of the inputs, (events, elements, 12), and targets: ``datasets.delphes``. Layout of the output,
+Layout of the inputs, (events, elements, 12), and targets: ``datasets.delphes_events``. Layout of the output,
 (events, elements, 12), wide dtype, zero on padding: columns 0 to 5 the class logits (none, charged
 hadron, neutral hadron, photon, electron, muon); 6 charge, 7 pt (GeV), 8 eta, 9 sin phi, 10 cos phi,
 11 energy (GeV).

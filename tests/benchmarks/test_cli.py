@@ -182,7 +182,7 @@ def test_a_missing_framework_is_told_in_one_line(tmp_path: Path) -> None:
     )
     line = refused(answer, 2)
     assert line.startswith("tensorflow cannot be imported (")
-    assert line.endswith("; install it with pip install 'hepbench[cpu]' or 'hepbench[gpu]'")
+    assert line.endswith("; install it with pip install '.[cpu]' or '.[gpu]'")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -227,9 +227,7 @@ def test_without_data_and_without_a_generator_it_says_what_to_install(tmp_path: 
     env = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "HEPBENCH_DATA": str(tmp_path / "cache")}
     answer = hepbench("run", *tiny(), "--output", tmp_path / "run", "--quiet", env=env)
     line = refused(answer, 1)
-    assert line == (
-        "making events needs Pythia 8 (pythia8mc), which is not installed: pip install 'hepbench[data]'"
-    )
+    assert line == ("making events needs Pythia 8 (pythia8mc), which is not installed: pip install '.[data]'")
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "cache").exists()
 

@@ -34,6 +34,14 @@ def feed_forward(x, layers):
     return dense(x, layers[-1])
 
 
+def gather(x, order):
+    """Rows of x (events, elements, F) in the order (events, elements) of their event."""
+    events, elements, width = x.shape
+    start = ops.expand_dims(ops.arange(events, dtype="int32") * elements, -1)
+    rows = ops.reshape(ops.cast(order, "int32") + start, (-1,))
+    return ops.reshape(ops.take(ops.reshape(x, (-1, width)), rows, axis=0), x.shape)
+
+
 def graph_layer(weights, name, h, mask, bin_size):
     """h (events, elements, F), mask (events, elements, 1)."""
     events, elements, _ = h.shape
@@ -47,11 +55,9 @@ def graph_layer(weights, name, h, mask, bin_size):
     code = ops.argmax(ops.concatenate([mul, -mul], axis=-1), axis=-1)
     code = ops.cast(code, "int32") + (bins - 1) * ops.cast(mask[..., 0] == 0, "int32")
     order = ops.argsort(code, axis=-1)
-    index = ops.reshape(order, (events, elements, 1))
 
     def binned(x):
-        x = ops.take_along_axis(x, index, axis=1)
-        return ops.reshape(x, (events, bins, bin_size, -1))
+        return ops.reshape(gather(x, order), (events, bins, bin_size, -1))
 
     h, xd, m = binned(h), binned(xd), binned(mask)
 
@@ -71,8 +77,7 @@ def graph_layer(weights, name, h, mask, bin_size):
     gate = ops.sigmoid(ops.matmul(h, weight["gate"]) + weight["gate_bias"])
     out = ops.elu(gate * hom + (1.0 - gate) * het) * m
 
-    out = ops.reshape(out, (events, elements, -1))
-    return ops.take_along_axis(out, ops.expand_dims(ops.argsort(order, axis=-1), -1), axis=1)
+    return gather(ops.reshape(out, (events, elements, -1)), ops.argsort(order, axis=-1))
 
 
 def forward(weights, inputs, *, bin_size=640, layers=3, compute_dtype="float32"):
