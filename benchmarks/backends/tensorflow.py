@@ -40,9 +40,16 @@ def device() -> str:
 
 
 def versions() -> Mapping[str, str]:
-    """TensorFlow, Keras and, in a CUDA build, the CUDA and cuDNN that it was built for."""
+    """TensorFlow, Keras and, in a CUDA build, the CUDA and cuDNN that it was built for.
+
+    ``tensor_float_32``: whether float32 products on a GPU may round their inputs to 10 bits, which
+    TensorFlow allows by default where the hardware can.
+    """
     build = tf.sysconfig.get_build_info()
     found = {"tensorflow": tf.__version__, "keras": keras.__version__}
+    if device() == "gpu":
+        allowed = tf.config.experimental.tensor_float_32_execution_enabled()
+        found["tensor_float_32"] = "allowed" if allowed else "off"
     for name in ("cuda_version", "cudnn_version"):
         if build.get(name):
             found[name] = str(build[name])

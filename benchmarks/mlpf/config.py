@@ -13,6 +13,8 @@ CLASSES = 6
 MAX_BINS = 100  # the hash has 50 projections, two bins each
 DECAY_STEPS = 10_000
 DECAY_RATE = 0.99
+# Guessing the most frequent class of tracks and that of towers is right for 0.73 of the elements.
+MIN_ACCURACY = 0.8
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class MLPFConfig(RunConfig):
         choices=("fixed", "buckets"),
     )
     learning_rate: float = option(1e-4, "Adam's initial learning rate", low=1e-12, high=1.0)
-    min_accuracy: float = option(0.0, "accuracy below which a run has no score", low=0.0, high=1.0)
+    min_accuracy: float = option(MIN_ACCURACY, "accuracy below which a run has no score", low=0.0, high=1.0)
 
     def check(self) -> None:
         """Looks at keys that depend on each other.

@@ -1,4 +1,4 @@
-"""Prints the table of comparisons: ``python -m tests.bench [steps|harness]``, all of them by default."""
+"""Prints the comparisons: ``python -m tests.bench [steps|switches|harness]``, all of them by default."""
 
 import sys
 
@@ -15,11 +15,11 @@ CASES = [
 
 
 def steps():
-    print("MLPF training step, XLA off; ours against the plain transcription (tests/reference/mlpf.py)")
+    print("MLPF training step, XLA off, not deterministic: ours against the plain transcription")
     print(f"{'precision':<16}{'batch':>6}{'padded':>8}{'ours':>9}{'plain':>9}  events/s", end="")
     print(f"{'ratio':>8}{'ours':>8}{'plain':>8}  GB peak{'ratio':>7}  pairs")
     for batch, padded, precision in CASES:
-        case = (batch, padded, precision, False)
+        case = (batch, padded, precision)
         pair = compare(("ours", *case), ("plain", *case), pairs=5 if batch * padded > 10_000 else 15)
         ours, plain = pair.first, pair.second
         print(
@@ -28,11 +28,15 @@ def steps():
             f"{ours.peak / plain.peak:>16.2f}  {_pairs(pair)}",
             flush=True,
         )
-    case = (5, 1280, "float32")
-    pair = compare(("ours", *case, True), ("ours", *case, False), pairs=15)
-    print(
-        f"cost of --deterministic, batch 5, 1280, float32: {1 - pair.ratio:+.1%} of the step  {_pairs(pair)}"
-    )
+
+
+def switches():
+    print("our step, batch 5, 1280 padded: time with the switch over time without")
+    for precision in ("float32", "mixed_bfloat16"):
+        for switch in ("deterministic", "xla"):
+            case = ("ours", 5, 1280, precision)
+            pair = compare(case, (*case, switch), pairs=15)
+            print(f"{precision:<16}{switch:<14}{pair.ratio:>6.2f}  {_pairs(pair)}", flush=True)
 
 
 def _pairs(pair):
@@ -49,6 +53,6 @@ def harness():
 
 
 if __name__ == "__main__":
-    PARTS = {"steps": steps, "harness": harness}
+    PARTS = {"steps": steps, "switches": switches, "harness": harness}
     for name in sys.argv[1:] or PARTS:
         PARTS[name]()

@@ -1,6 +1,6 @@
 """One side of a comparison, in a process of its own: a line in, a training step, a line out.
 
-    python -m tests.bench.stepper SIDE BATCH PADDED PRECISION DETERMINISTIC
+    python -m tests.bench.stepper SIDE BATCH PADDED PRECISION [deterministic] [xla]
 
 SIDE is ``ours`` or ``plain`` (the transcription of the published formulae). Answers each line on
 standard input with ``{"seconds": ..., "cpu": ..., "peak": bytes}``.
@@ -36,20 +36,20 @@ class Plain:
         return reference.forward(self._weights, inputs, compute_dtype=self._compute_dtype)
 
 
-def main(side, batch, padded, precision, deterministic):
+def main(side, batch, padded, precision, *switches):
     backend = backends.load()
     config = dataclasses.replace(
         PRESETS["full"],
         batch_size=int(batch),
         pad_to=int(padded),
         precision=precision,
-        deterministic=deterministic == "True",
+        deterministic="deterministic" in switches,
     )
     backend.configure(config)
     training = workload.load("mlpf").build(config, np.random.default_rng(config.seed))
     if side == "plain":
         training = dataclasses.replace(training, model=Plain(training.model), loss=reference.loss)
-    step = backend.train_step(training, xla=False)
+    step = backend.train_step(training, xla="xla" in switches)
     events = toy_events(config.batch_size, config.pad_to, int(REAL_SHARE * config.pad_to))
     inputs, targets = (backend.put(array) for array in events)
     for _ in range(WARM_UP):

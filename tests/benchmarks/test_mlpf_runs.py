@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,18 @@ def test_it_measures_inference_at_the_batch_and_one_by_one(finished: Finished) -
     )
 
 
+@pytest.fixture
+def busy_machine() -> Iterator[None]:
+    """Two processes that want a core each: under load, threads meet in another order."""
+    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    yield
+    for process in spinning:
+        process.kill()
+        process.wait()
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("busy_machine")
 def test_a_second_process_gets_the_same_bits(finished: Finished, older: Path) -> None:
     """Losses, validation, quality and weights; the result that was there is replaced, without a word."""
     (older / "result.json").write_text("{}", encoding="utf-8")
@@ -261,3 +273,19 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     env = {"HEPBENCH_DATA": str(tmp_path / "file" / "cache")}
     line = refused(hepbench("run", *tiny(), "--output", tmp_path / "run", "--quiet", env=env), 1)
     assert re.fullmatch(rf"cannot write {tmp_path}/file/cache/mlpf-\w+: Not a directory", line)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "setting", ["precision=float64", "precision=mixed_bfloat16", "precision=mixed_float16", "xla=on"]
+)
+def test_other_formats_and_xla_train_alike(setting: str, finished: Finished, tmp_path: Path) -> None:
+    """A different rounding, the same training: the losses stay near those of float32."""
+    key, _, value = setting.partition("=")
+    answer = hepbench("run", *tiny(**{key: value}), "--output", tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    run = read(tmp_path / "result.json")
+    assert run["config"][key] == value
+    for epoch, plain in zip(run["epochs"], finished.result["epochs"], strict=True):
+        assert epoch["loss"] == pytest.approx(plain["loss"], rel=0.05)
+    assert run["weights_sha256"] != finished.result["weights_sha256"]
