@@ -130,7 +130,7 @@ def test_without_the_plotting_libraries_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "mplhep", None)
-    with pytest.raises(UsageError, match=r"pip install 'hepbench\[report\]'$"):
+    with pytest.raises(UsageError, match=r"pip install '\.\[report\]'$"):
         plot([FIRST], tmp_path / "runs.png")
 
 

@@ -95,7 +95,7 @@ def test_pythia_is_silent_seeded_and_keeps_long_lived_particles(capfd: pytest.Ca
 
 def test_without_pythia_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "pythia8mc", None)
-    with pytest.raises(DataError, match=r"pip install 'hepbench\[data\]'"):
+    with pytest.raises(DataError, match=r"pip install '\.\[data\]'"):
         generate(SMALL, tmp_path / "data")
     assert list(tmp_path.iterdir()) == []
 

@@ -23,5 +23,5 @@ def test_without_mplhep_the_extra_is_named(
     small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(sys.modules, "mplhep", None)
-    with pytest.raises(DataError, match=r"pip install 'hepbench\[report\]'"):
+    with pytest.raises(DataError, match=r"pip install '\.\[report\]'"):
         plot_delphes(small_store, tmp_path / "page.pdf")
