@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,9 +127,11 @@ def generate(
     workload: str, preset: str, file: Path | None, assignments: tuple[str, ...], output: Path | None
 ) -> None:
     """Generate the events of a configuration."""
+    from benchmarks.cgroup import usable_cores
     from benchmarks.workload import make_events
 
     config = _resolve(workload, preset, file, assignments, {}).config
+    config = replace(config, threads=config.threads or usable_cores())
     click.echo(make_events(workload, config, output, lambda line: click.echo(line, err=True)))
 
 

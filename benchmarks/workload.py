@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from benchmarks.cgroup import usable_cores
 from benchmarks.config import RunConfig, choose
 
 if TYPE_CHECKING:
@@ -125,7 +123,6 @@ def make_events(name: str, config: RunConfig, folder: Path | None, note: Callabl
     Raises:
         DataError: They cannot be made or written.
     """
-    config = dataclasses.replace(config, threads=config.threads or usable_cores())
     made: Path = importlib.import_module(f"{REGISTRY[name]}.events").make(config, folder, note)
     return made
 

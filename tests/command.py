@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -33,16 +32,10 @@ def hepbench(
     return subprocess.run(command(*arguments, program=program), env=environment(env or {}), **given)
 
 
-def _heed_ctrl_c() -> None:
-    """A shell's background job, as CI may be, ignores SIGINT, and its children would do so, too."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def start(
     *arguments: object, program: str = HEPBENCH, env: Mapping[str, str] | None = None, **options: Any
 ) -> subprocess.Popen[str]:
     given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT, **options}
-    given.setdefault("preexec_fn", _heed_ctrl_c)
     return subprocess.Popen(command(*arguments, program=program), env=environment(env or {}), **given)
 
 

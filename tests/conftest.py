@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,12 @@ class Finished:
     @property
     def summary(self) -> dict[str, Any]:
         return read(self.folder / "mlpf_summary.json")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def heeding_ctrl_c() -> None:
+    """A shell's background job, as CI may be, ignores SIGINT, and so would every process it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
