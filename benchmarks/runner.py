@@ -175,6 +175,8 @@ class _Run:
             self.progress.epoch_ends(epochs)
             raise
         events, elements, padded = (sum(column) for column in zip(*trained.sizes, strict=True))
+        if events != self.config.train_events:
+            raise RunFailedError(f"expected {self.config.train_events} events in epoch {index}, got {events}")
         weighted = [size[0] * float(loss) for size, loss in zip(trained.sizes, trained.losses, strict=True)]
         record = EpochRecord(
             index=index,

@@ -106,7 +106,10 @@ def _check_score(path: str, score: float, median: float) -> None:
 
 
 def _check_against(scores: Mapping[str, float], result: RunResult) -> None:
-    """The scores, made again from what was counted and timed."""
+    """The scores, made again from what was counted and timed; all epochs must be there."""
+    asked, done = result.config["epochs"], len(result.epochs)
+    if done != asked:
+        raise ValueError(f"summary: expected the {asked} epochs that were asked for, got {done}")
     expected = {
         "train": statistics.median(epoch.events / epoch.seconds for epoch in result.timed),
         "infer": result.inference["batch"]["events_per_second"]["median"],

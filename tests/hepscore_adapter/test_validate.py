@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import math
 import re
@@ -185,3 +186,10 @@ def test_a_run_without_a_score_leaves_no_file(tmp_path: Path, changes: dict[str,
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         write_summary(result(**changes), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_lacks_an_epoch_has_no_score() -> None:
+    whole = result()
+    lacking = dataclasses.replace(whole, epochs=whole.epochs[:-1])
+    with pytest.raises(ValueError, match="expected the 4 epochs that were asked for, got 3"):
+        validate_summary(summary(lacking), lacking)
