@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.calorimeter import ECAL, HCAL, Towers, energy_fractions
+from datasets.collisions import Particles, Pool, overlay
 from datasets.detector import (
     HALF_LENGTH,
     RADIUS,
@@ -33,7 +34,6 @@ from datasets.detector import (
 )
 
 Rows = NDArray[np.float32]
-Particles = NDArray[np.void]
 
 N_INPUTS = 12
 N_TARGETS = 7
@@ -42,7 +42,6 @@ NONE, CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON, MUON = range(6)
 
 VERTEX_SIGMA = 53.0
 """Spread of the collisions along the beam, mm (card: PileUpMerger)."""
-VERTEX_MAX = 250.0
 NEUTRAL_ENERGY_MIN = 9.0
 """GeV; neutral hadrons below are no target of a tower (ntuplizer of the public data set)."""
 
@@ -50,40 +49,12 @@ NEUTRAL_ENERGY_MIN = 9.0
 _TOWER_CLASSES = np.array([NEUTRAL_HADRON, CHARGED_HADRON, PHOTON, ELECTRON])
 
 
-@dataclass(frozen=True)
-class Pool:
-    """Minimum-bias events to draw pile-up from: event i is particles[offsets[i]:offsets[i + 1]]."""
-
-    offsets: Ints
-    particles: Particles
-
-
 def mix_pileup(hard: Particles, pool: Pool, mean: float, rng: np.random.Generator) -> Particles:
-    """Add a Poisson number of pool events, each turned about the beam, and spread all along the beam.
+    """Add a Poisson number of pool events; return the particles produced inside the tracker.
 
-    Args:
-        hard: PARTICLE array of the hard collision; not changed.
-        pool: where the pile-up comes from; an event may be drawn more than once.
-        mean: mean number of pile-up collisions.
-        rng: source of the choice, of the angles and of the vertices.
-
-    Returns:
-        A PARTICLE array of the particles produced inside the tracker, the hard collision's first.
+    Args and order as for `datasets.collisions.overlay`.
     """
-    picks = rng.integers(len(pool.offsets) - 1, size=rng.poisson(mean))
-    turns = np.concatenate([[0.0], rng.uniform(-np.pi, np.pi, size=len(picks))])
-    vertex_z = rng.normal(0.0, VERTEX_SIGMA, size=len(turns))
-    while (outside := np.abs(vertex_z) > VERTEX_MAX).any():
-        vertex_z[outside] = rng.normal(0.0, VERTEX_SIGMA, size=int(outside.sum()))
-
-    pieces = [hard, *(pool.particles[pool.offsets[i] : pool.offsets[i + 1]] for i in picks)]
-    collision = np.repeat(np.arange(len(pieces)), [len(piece) for piece in pieces])
-    particles = np.concatenate(pieces)
-    cos_turn, sin_turn = np.cos(turns)[collision], np.sin(turns)[collision]
-    x, y = particles["x"].astype(np.float64), particles["y"].astype(np.float64)
-    particles["x"], particles["y"] = x * cos_turn - y * sin_turn, x * sin_turn + y * cos_turn
-    particles["z"] += vertex_z[collision]
-    particles["phi"] = np.mod(particles["phi"] + turns[collision] + np.pi, 2 * np.pi) - np.pi
+    particles = overlay(hard, pool, mean, rng, sigma_z=VERTEX_SIGMA)
     inside = (np.hypot(particles["x"], particles["y"]) < RADIUS) & (np.abs(particles["z"]) < HALF_LENGTH)
     kept: Particles = particles[inside]
     return kept

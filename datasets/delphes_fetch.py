@@ -10,9 +10,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from datasets.delphes import Progress
 from datasets.delphes_public import RECORD_URL, sort_names
 from datasets.errors import DataError
+from datasets.parallel import Progress
 
 TIMEOUT = 60.0
 """Seconds without an answer after which a connection counts as lost."""

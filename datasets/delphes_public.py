@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from datasets.delphes import SPLITS, TABLE, Progress
+from datasets.delphes import SPLITS, TABLE
 from datasets.delphes_events import N_INPUTS, N_TARGETS, Rows
 from datasets.errors import DataError
+from datasets.parallel import Progress
 from datasets.store import Writer
 
 EVENTS_PER_FILE = 100

@@ -17,8 +17,18 @@ from typing import TypeVar
 
 from datasets.errors import DataError
 
+Progress = Callable[[int, int], None]
+"""Called with how much is done and how much there is."""
+
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def report(progress: Progress | None, done: int, total: int) -> int:
+    """Tell whoever wants to know; return what is done."""
+    if progress is not None:
+        progress(done, total)
+    return done
 
 
 class Workers:
@@ -48,11 +58,17 @@ class Workers:
 
 
 @contextmanager
-def running(count: int) -> Iterator[Workers]:
-    """Give `count` fresh processes for as long as the context lasts.
+def running(count: int | None = None) -> Iterator[Workers]:
+    """Give `count` fresh processes for as long as the context lasts; by default one per usable core.
 
     SIGTERM ends the context as Ctrl-C does, unless the program has a handler of its own.
+
+    Raises:
+        DataError: `count` is less than 1.
     """
+    count = count if count is not None else len(os.sched_getaffinity(0))
+    if count < 1:
+        raise DataError(f"workers must be at least 1, got {count}")
     others = set(multiprocessing.active_children())
     executor = ProcessPoolExecutor(
         count, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare_worker

@@ -2,14 +2,13 @@ import numpy as np
 import pytest
 
 from datasets.calorimeter import Towers
+from datasets.collisions import VERTEX_MAX, Pool
 from datasets.delphes_events import (
     CHARGED_HADRON,
     ELECTRON,
     MUON,
     NEUTRAL_HADRON,
     PHOTON,
-    VERTEX_MAX,
-    Pool,
     Truth,
     mix_pileup,
     simulate,
