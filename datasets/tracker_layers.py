@@ -1,0 +1,155 @@
+"""The layers of the TrackML detector: their numbers, where they lie, and which follow one another on a track.
+
+The detector is ACTS' generic detector: ten barrel cylinders, and on each side 7 disks of pixels, 6 of short
+and 6 of long strips. Layers are numbered 0 to 9 in the barrel from the inside out, then 10 to 47 the disks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.errors import DataError
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A cylinder around the beam or a disk across it.
+
+    Args:
+        volume_id: as in the hits.
+        layer_id: as in the hits; ascends with r in the barrel and with z in the disks.
+        r: lowest and highest radius, mm; equal for a cylinder.
+        z: lowest and highest z, mm; equal for a disk.
+    """
+
+    volume_id: int
+    layer_id: int
+    r: tuple[float, float]
+    z: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class LayerPair:
+    """Two layers that a track can cross one right after the other.
+
+    Args:
+        inner: number of the layer crossed first.
+        outer: number of the other.
+        missed: for an inner layer in the barrel, the cylinder around it, if the outer layer is another one:
+            the track must have passed it by.
+    """
+
+    inner: int
+    outer: int
+    missed: Layer | None = None
+
+
+def _cylinders(volume_id: int, radii: tuple[float, ...], half_length: float) -> list[Layer]:
+    return [
+        Layer(volume_id, 2 * number, (radius, radius), (-half_length, half_length))
+        for number, radius in enumerate(radii, start=1)
+    ]
+
+
+def _disks(volume_id: int, places: tuple[float, ...], r: tuple[float, float]) -> list[Layer]:
+    return [Layer(volume_id, 2 * number, r, (z, z)) for number, z in enumerate(sorted(places), start=1)]
+
+
+_PIXEL_DISKS = (600.0, 700.0, 820.0, 960.0, 1100.0, 1300.0, 1500.0)
+_STRIP_DISKS = (1220.0, 1500.0, 1800.0, 2150.0, 2550.0, 2950.0)
+
+BARREL = (
+    _cylinders(8, (32.0, 72.0, 116.0, 172.0), 491.0)
+    + _cylinders(13, (260.0, 360.0, 500.0, 660.0), 1083.0)
+    + _cylinders(17, (820.0, 1020.0), 1079.0)
+)
+DISKS = [
+    layer
+    for left, right, places, r in (
+        (7, 9, _PIXEL_DISKS, (30.0, 176.0)),
+        (12, 14, _STRIP_DISKS, (240.0, 701.0)),
+        (16, 18, _STRIP_DISKS, (755.0, 1018.0)),
+    )
+    for layer in _disks(left, tuple(-z for z in places), r) + _disks(right, places, r)
+]
+LAYERS = BARREL + DISKS
+"""All layers; the place of a layer in this list is its number."""
+
+DETECTORS = {"barrel": len(BARREL), "full": len(LAYERS)}
+"""The parts of the detector that a graph can be built of: their layers are the first so many."""
+
+LUMINOUS_REGION = 200.0
+"""Tracks start within so many mm of the centre: nearly four standard deviations of the generated vertices."""
+
+_LINES = (21, 901)
+"""Straight lines that are followed through the layers: starting points, and directions in eta up to 4.5."""
+
+_IDS_END = 1 + np.array([(layer.volume_id, layer.layer_id) for layer in LAYERS]).max(axis=0)
+_NUMBERS = np.full(_IDS_END, -1, np.int32)
+for _number, _layer in enumerate(LAYERS):
+    _NUMBERS[_layer.volume_id, _layer.layer_id] = _number
+
+
+def layer_numbers(volume_id: NDArray[np.int32], layer_id: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the number of each hit's layer.
+
+    Args:
+        volume_id: (hits,).
+        layer_id: (hits,).
+
+    Raises:
+        DataError: the detector has no such volume or layer.
+    """
+    ids = np.stack([volume_id, layer_id], axis=1)
+    inside = np.all((ids >= 0) & (ids < _IDS_END), axis=1)
+    numbers = np.where(inside, _NUMBERS[tuple(np.where(inside[:, None], ids, 0).T)], -1)
+    unknown = np.flatnonzero(numbers < 0)
+    if len(unknown):
+        volume, layer = ids[unknown[0]]
+        raise DataError(
+            f"expected volumes and layers of the TrackML detector, got volume_id {volume}, layer_id {layer}"
+        )
+    return numbers.astype(np.int32)
+
+
+@cache
+def layer_pairs(detector: str) -> tuple[LayerPair, ...]:
+    """Return the pairs of layers that doublets are sought on.
+
+    Found by following straight lines from the luminous region through the whole detector.
+
+    Args:
+        detector: "barrel" or "full", where both layers lie.
+    """
+    start, eta = np.meshgrid(
+        np.linspace(-LUMINOUS_REGION, LUMINOUS_REGION, _LINES[0]), np.linspace(-4.5, 4.5, _LINES[1])
+    )
+    crossed = np.stack([_crossing_radius(layer, start.ravel(), np.sinh(eta.ravel())) for layer in LAYERS])
+    order = np.argsort(crossed, axis=0, kind="stable")
+    radius = np.take_along_axis(crossed, order, axis=0)
+    both = np.isfinite(radius[1:])
+    pairs = np.unique(np.stack([order[:-1][both], order[1:][both]], axis=1), axis=0).tolist()
+    end = DETECTORS[detector]
+    return tuple(_pair(inner, outer) for inner, outer in pairs if max(inner, outer) < end)
+
+
+def _pair(inner: int, outer: int) -> LayerPair:
+    around = inner + 1
+    return LayerPair(inner, outer, LAYERS[around] if around < len(BARREL) and around != outer else None)
+
+
+def _crossing_radius(
+    layer: Layer, start: NDArray[np.float64], cot_theta: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the radius at which z = start + r cot_theta crosses a layer; infinity where it does not."""
+    low, high = layer.r
+    if low == high:
+        z = start + low * cot_theta
+        return np.where((layer.z[0] <= z) & (z <= layer.z[1]), low, np.inf)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = (layer.z[0] - start) / cot_theta
+    return np.where((low <= r) & (r <= high), r, np.inf)

@@ -1,0 +1,92 @@
+"""Tracking events: the columns of a hits data set, the layers of the TrackML detector, reading and writing.
+
+Split "train" and split "validation" hold two tables; positions in mm, momenta in GeV:
+
+hits, in the order of hit_id
+    hit_id int32; position (rows, 3) float32, x y z as measured; volume_id, layer_id, module_id int32;
+    particle_id int64, 0 for noise; true_position (rows, 3) float32; true_momentum (rows, 3) float32;
+    weight float32: the hit's share of the TrackML score, 0 for noise
+particles
+    particle_id int64; particle_type int32, the PDG number or 0 where it is not known;
+    vertex (rows, 3) float32, where it was produced; momentum (rows, 3) float32, there;
+    charge int32, in units of the positron's; nhits int32
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.store import Split, Table, Writer
+
+HITS = "hits"
+PARTICLES = "particles"
+
+HIT_COLUMNS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
+    "hit_id": (np.int32, ()),
+    "position": (np.float32, (3,)),
+    "volume_id": (np.int32, ()),
+    "layer_id": (np.int32, ()),
+    "module_id": (np.int32, ()),
+    "particle_id": (np.int64, ()),
+    "true_position": (np.float32, (3,)),
+    "true_momentum": (np.float32, (3,)),
+    "weight": (np.float32, ()),
+}
+"""Type and shape of a row of each column of the table "hits"."""
+
+PARTICLE_COLUMNS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
+    "particle_id": (np.int64, ()),
+    "particle_type": (np.int32, ()),
+    "vertex": (np.float32, (3,)),
+    "momentum": (np.float32, (3,)),
+    "charge": (np.int32, ()),
+    "nhits": (np.int32, ()),
+}
+"""Type and shape of a row of each column of the table "particles"."""
+
+
+@dataclass(frozen=True)
+class HitEvent:
+    """One event; the columns are laid out as the module says.
+
+    Args:
+        hits: the columns of the table "hits".
+        particles: the columns of the table "particles".
+    """
+
+    hits: Mapping[str, NDArray[Any]]
+    particles: Mapping[str, NDArray[Any]]
+
+
+def read_event(split: Split, index: int) -> HitEvent:
+    """Return event `index` of a split of a hits data set.
+
+    Raises:
+        DataError: the split has no such tables: it is another kind of data set.
+    """
+    return HitEvent(_rows(split.table(HITS), index), _rows(split.table(PARTICLES), index))
+
+
+def _rows(table: Table, index: int) -> dict[str, NDArray[Any]]:
+    start, stop = table.offsets[index : index + 2]
+    return {name: np.asarray(column[start:stop]) for name, column in table.columns.items()}
+
+
+def append_events(writer: Writer, split: str, events: Sequence[HitEvent]) -> None:
+    """Add events to a split of the data set that `writer` writes.
+
+    Raises:
+        DataError: the disk is full or cannot be written.
+    """
+    for table, parts in (
+        (HITS, [event.hits for event in events]),
+        (PARTICLES, [event.particles for event in events]),
+    ):
+        lengths = [len(part["particle_id"]) for part in parts]
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        writer.append(split, table, lengths, columns)
