@@ -40,22 +40,15 @@ def plot_delphes(folder: Path, output: Path) -> Path:
     Raises:
         DataError: the data set or matplotlib is missing, or the output is neither .pdf nor .png.
     """
-    if output.suffix not in (".pdf", ".png"):
-        raise DataError(f"{output}: the page must be a .pdf or a .png")
-    try:
-        import mplhep
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise DataError("plots need matplotlib and mplhep: pip install '.[report]'") from error
+    figure = new_figure(output, (16, 12))
+    import mplhep
+
     store = open_store(folder)
     splits = {name: _columns(split.table(TABLE)) for name, split in store.splits.items()}
     everything = {
         name: np.concatenate([split[name] for split in splits.values()]) for name in ("inputs", "targets")
     }
 
-    figure = Figure(figsize=(16, 12), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(3, 4)
     _multiplicities(axes[0, 0], mplhep.histplot, splits)
     panels: list[Callable[[Any, Any, NDArray[Any], NDArray[Any]], None]]
@@ -71,6 +64,29 @@ def plot_delphes(folder: Path, output: Path) -> Path:
     figure.suptitle(f"{folder.name}, {origin} ({counts})")
     figure.savefig(output)
     return output
+
+
+def new_figure(output: Path, size: tuple[float, float]) -> Any:
+    """Return an empty figure for a page.
+
+    Args:
+        output: the page, .pdf or .png.
+        size: width and height, inches.
+
+    Raises:
+        DataError: matplotlib is missing, or the output is neither .pdf nor .png.
+    """
+    if output.suffix not in (".pdf", ".png"):
+        raise DataError(f"{output}: the page must be a .pdf or a .png")
+    try:
+        import mplhep  # noqa: F401
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise DataError("plots need matplotlib and mplhep: pip install '.[report]'") from error
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def _columns(table: Any) -> dict[str, NDArray[Any]]:
