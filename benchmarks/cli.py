@@ -71,7 +71,7 @@ def _resolve(workload: str, preset: str, file: Path | None, assignments: tuple[s
 
     known = presets(workload)
     if flags.get("xla") is not None:
-        flags["xla"] = "on" if flags["xla"] else "off"
+        flags = {**flags, "xla": "on" if flags["xla"] else "off"}
     base = config.choose("preset", preset, known)
     return config.resolve(preset, base, file=file, assignments=assignments, flags=flags)
 
@@ -86,6 +86,12 @@ def show(workload: str, preset: str, file: Path | None, assignments: tuple[str, 
 
 @cli.command()
 @taking(*PRESET, *FLAGS)
+@click.option(
+    "--sweep",
+    multiple=True,
+    metavar="KEY=A,B,...",
+    help="One run for each value, in folders KEY-VALUE below --output, and a comparison.",
+)
 @click.option("--output", type=FOLDER, help="Folder of the result [default: results/WORKLOAD-PRESET-TIME].")
 @click.option("--force", is_flag=True, help="Replace the result that is already there.")
 @click.option("--quiet", is_flag=True, help="No progress and no table.")
@@ -96,6 +102,7 @@ def run(
     preset: str,
     file: Path | None,
     assignments: tuple[str, ...],
+    sweep: tuple[str, ...],
     output: Path | None,
     force: bool,
     quiet: bool,
@@ -104,15 +111,28 @@ def run(
     **flags: Any,
 ) -> None:
     """Train and measure a workload; write result.json and WORKLOAD_summary.json."""
-    resolved = _resolve(workload, preset, file, assignments, flags)
+
+    def resolve(*more: str) -> Any:
+        return _resolve(workload, preset, file, (*assignments, *more), flags)
+
+    if sweep:
+        from benchmarks.sweep import configurations
+
+        runs = configurations(sweep, assignments, flags, resolve)
+    else:
+        runs = {"": resolve()}
     if dry_run:
-        click.echo(resolved.describe())
+        click.echo("\n\n".join(resolved.describe() for resolved in runs.values()))
         return
+    if sweep:
+        from benchmarks.sweep import run_sweep
+
+        sys.exit(run_sweep(runs, output, force=force, quiet=quiet, debug=debug))
     if debug:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"
     from benchmarks.job import run_job
 
-    sys.exit(run_job(resolved, output, force=force, quiet=quiet, debug=debug))
+    sys.exit(run_job(runs[""], output, force=force, quiet=quiet, debug=debug))
 
 
 @cli.group()
@@ -135,17 +155,52 @@ def generate(
     click.echo(make_events(workload, config, output, lambda line: click.echo(line, err=True)))
 
 
-@data.command("import")
-@click.argument("source", type=click.Choice(["delphes"]), expose_value=False)
+@data.group("import")
+def import_data() -> None:
+    """Turn files of others into a data set."""
+
+
+@import_data.command("delphes")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--output", type=FOLDER, required=True, help="Folder of the data set.")
 @click.option("--train-events", type=click.IntRange(1), help="At most so many [default: all].")
 @click.option("--validation-events", type=click.IntRange(1), help="At most so many [default: all].")
-def import_data(folder: Path, output: Path, train_events: int | None, validation_events: int | None) -> None:
-    """Turn a folder of the public data set's files into a data set."""
+def import_delphes(
+    folder: Path, output: Path, train_events: int | None, validation_events: int | None
+) -> None:
+    """Import a folder of the public MLPF data set's files."""
     from datasets.delphes_public import import_folder
 
-    click.echo(import_folder(folder, output, train_events, validation_events, progress=_counted("read")))
+    counted = _counted("read", "files")
+    click.echo(import_folder(folder, output, train_events, validation_events, progress=counted))
+
+
+@import_data.command("trackml")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--output", type=FOLDER, required=True, help="Folder of the data set.")
+@click.option("--train-events", type=click.IntRange(1), help="The first so many [default: all others].")
+@click.option(
+    "--validation-events",
+    type=click.IntRange(1),
+    help="The last so many [default: a tenth, at least one; none of a single event].",
+)
+def import_trackml(path: Path, output: Path, train_events: int | None, validation_events: int | None) -> None:
+    """Import a folder or zip file of TrackML CSV events: hits, truth and particles of each."""
+    from datasets.trackml_public import import_events
+
+    counted = _counted("read", "events")
+    click.echo(import_events(path, output, train_events, validation_events, progress=counted))
+
+
+@data.command("export")
+@click.argument("target", type=click.Choice(["trackml"]), expose_value=False)
+@click.argument("folder", type=FOLDER)
+@click.option("--output", type=FOLDER, required=True, help="Folder of the files.")
+def export_data(folder: Path, output: Path) -> None:
+    """Write a data set of tracking events as TrackML CSV files."""
+    from datasets.trackml_public import export_events
+
+    click.echo(export_events(folder, output, progress=_counted("wrote", "events")))
 
 
 @data.command()
@@ -157,14 +212,14 @@ def fetch(output: Path, train_files: int | None, validation_files: int | None) -
     """Download the public data set; files that are there already are kept."""
     from datasets.delphes_fetch import fetch as fetch_delphes
 
-    counted = _counted("fetched")
+    counted = _counted("fetched", "files")
     click.echo(
         fetch_delphes(output, train_files=train_files, validation_files=validation_files, progress=counted)
     )
 
 
-def _counted(what: str) -> Callable[[int, int], None]:
-    return lambda done, total: click.echo(f"{what} {done} of {total} files", err=True)
+def _counted(what: str, things: str) -> Callable[[int, int], None]:
+    return lambda done, total: click.echo(f"{what} {done} of {total} {things}", err=True)
 
 
 @data.command()
@@ -183,10 +238,10 @@ def verify(folder: Path) -> None:
 @click.argument("folder", type=FOLDER)
 @click.option("--output", type=FILE, required=True, help="A .pdf or .png file.")
 def plot(folder: Path, output: Path) -> None:
-    """Draw a page of distributions."""
-    from datasets.plots import plot_delphes
+    """Draw a page of distributions, or an event of a tracking data set."""
+    from datasets import pages
 
-    click.echo(plot_delphes(folder, output))
+    click.echo(pages.plot(folder, output))
 
 
 @cli.command()

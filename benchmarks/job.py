@@ -7,12 +7,11 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
 
 import click
 
@@ -28,6 +27,7 @@ from hepscore_adapter.validate import summary_path, validate_summary, write_summ
 
 FREE_BYTES = 4 << 20  # room that the files of a run need, with some to spare
 EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 130, 143
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 log = logging.getLogger("hepbench")
 
@@ -51,22 +51,15 @@ def run_job(resolved: Resolved, output: Path | None, *, force: bool, quiet: bool
         DataError: The events are damaged, too few, or cannot be made; no file is written then.
         RunFailedError: The result could not be written.
     """
-    folder = output or _default_folder(resolved)
-    made = _check_folder(folder, force)
-    progress = Progress(visible=not quiet, terminal=sys.stderr.isatty())
-    try:
-        with _logging_to(folder / "run.log", debug), _sigterm_raises():
-            log.info("configuration: %s", resolved.to_dict())
-            result = _scored(run(resolved, progress, begins=lambda: _remove_summaries(folder)))
-            log.info("status: %s %s", result.status, result.reason)
-    except (UsageError, DataError, KeyboardInterrupt):
-        _leave_nothing(folder, made)  # there was no run
-        raise
-    try:
-        _write(result, folder)
-    finally:  # the figures, at least, where the disk is full
-        if not quiet:
-            click.echo(report.table([(str(folder), result)]))
+    folder = output or default_folder(resolved)
+    made = check_folder(folder, force)
+    with on_stopping(_raise_once):
+        result = _run(resolved, folder, made, quiet, debug)
+        try:
+            _write(result, folder)
+        finally:  # the figures, at least, where the disk is full
+            if not quiet:
+                click.echo(report.table([(str(folder), result)]))
     if result.status == "ok":
         if not quiet:
             click.echo(
@@ -77,6 +70,19 @@ def run_job(resolved: Resolved, output: Path | None, *, force: bool, quiet: bool
     if result.status == "failed":
         return EXIT_FAILED
     return EXIT_TERMINATED if result.reason == "SIGTERM" else EXIT_INTERRUPTED
+
+
+def _run(resolved: Resolved, folder: Path, made: bool, quiet: bool, debug: bool) -> RunResult:
+    progress = Progress(visible=not quiet, terminal=sys.stderr.isatty())
+    try:
+        with _logging_to(folder / "run.log", debug):
+            log.info("configuration: %s", resolved.to_dict())
+            result = _scored(run(resolved, progress, begins=lambda: _remove_summaries(folder)))
+            log.info("status: %s %s", result.status, result.reason)
+    except (UsageError, DataError, KeyboardInterrupt):
+        _leave_nothing(folder, made)  # there was no run
+        raise
+    return result
 
 
 def _scored(result: RunResult) -> RunResult:
@@ -90,16 +96,20 @@ def _scored(result: RunResult) -> RunResult:
     return result
 
 
-def _default_folder(resolved: Resolved) -> Path:
+def default_folder(resolved: Resolved) -> Path:
+    """Where a run goes that nobody gave a folder for."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     return Path("results") / f"{resolved.config.workload}-{resolved.preset}-{stamp}"
 
 
-def _check_folder(folder: Path, force: bool) -> bool:
+def check_folder(folder: Path, force: bool) -> bool:
     """Makes the folder; finds out now, not after an hour, whether the result can be written.
 
     Returns:
         Whether the folder is new.
+
+    Raises:
+        UsageError: It cannot be used, or holds a result and ``force`` is not given.
     """
     try:
         made = not folder.exists()
@@ -170,12 +180,19 @@ def _logging_to(path: Path, debug: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise Terminated
-
-    previous = signal.signal(signal.SIGTERM, stop)
+def on_stopping(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Calls ``handler`` at Ctrl-C and SIGTERM, unless whoever started this process has them ignored."""
+    heeded = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, handler) for number in heeded}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, old in previous.items():
+            signal.signal(number, old)
+
+
+def _raise_once(number: int, _frame: FrameType | None) -> None:
+    """Only the first signal: a terminal or a batch system tells every process, and a sweep passes it on."""
+    for each in STOPPING:
+        signal.signal(each, signal.SIG_IGN)
+    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt

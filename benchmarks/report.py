@@ -30,12 +30,12 @@ def table(results: Sequence[tuple[str, RunResult]]) -> str:
 def comparison(results: Sequence[tuple[str, RunResult]]) -> str:
     """Several runs side by side, each figure with its ratio to the first run's."""
     columns = [_figures(result) for _, result in results]
-    rows = [("", *(name for name, _ in results))]
+    rows = [("", *(name for name, _ in results)), ("status", *(result.status for _, result in results))]
     for label in dict.fromkeys(label for column in columns for label in column):
         first = columns[0].get(label)
         rows.append((label, *(_with_ratio(column.get(label), first) for column in columns)))
     differing = _differing(
-        [{**result.config, "data_sha256": result.data_sha256[:12]} for _, result in results]
+        [{**result.config, "data_sha256": result.data_sha256[:12] or "-"} for _, result in results]
     )
     heading = "These settings differ:" if differing else "All with the same settings and data."
     return "\n".join([*_align(rows), "", heading, *differing])

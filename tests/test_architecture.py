@@ -105,12 +105,13 @@ def test_the_configuration_stands_on_nothing() -> None:
 
 
 def test_commands_stand_on_the_run_and_never_the_other_way_round() -> None:
-    """cli -> job -> runner -> what it measures with."""
+    """cli -> sweep -> job -> runner -> what it measures with."""
     above = {
         "benchmarks.cli": set[str](),
-        "benchmarks.job": {"benchmarks.cli"},
+        "benchmarks.sweep": {"benchmarks.cli"},
+        "benchmarks.job": {"benchmarks.cli", "benchmarks.sweep"},
         "benchmarks.runner": {"benchmarks.job"},
-        "benchmarks.report": {"benchmarks.cli", "benchmarks.job"},
+        "benchmarks.report": {"benchmarks.cli", "benchmarks.sweep", "benchmarks.job"},
         "benchmarks.doctor": {"benchmarks.cli"},
     }
     for module, allowed in above.items():
@@ -124,7 +125,9 @@ def test_the_runner_knows_no_score() -> None:
     assert {name for name in adapting if top(name) == "benchmarks"} <= {"benchmarks.cli", "benchmarks.job"}
 
 
-@pytest.mark.parametrize("module", ["runner", "job", "inference", "feed", "timing", "progress", "result"])
+@pytest.mark.parametrize(
+    "module", ["runner", "job", "sweep", "inference", "feed", "timing", "progress", "result"]
+)
 def test_the_loop_names_no_workload(module: str) -> None:
     source = MODULES[f"benchmarks.{module}"].read_text(encoding="utf-8").lower()
     named = [name for name in (*WORKLOADS, "mlpf", "gnn") if name in source]

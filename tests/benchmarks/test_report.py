@@ -77,8 +77,9 @@ def test_gpus_are_counted_by_name() -> None:
 def test_the_comparison_has_ratios_to_the_first_run() -> None:
     lines = comparison([FIRST, SECOND]).splitlines()
     assert lines[0].split() == ["first.json", "second.json"]
-    assert lines[1].split() == ["training", "[events/s]", "20", "(1.000)", "40", "(2.000)"]
-    assert lines[3].split() == ["epoch", "[s]", "10", "(1.000)", "10", "(1.000)"]
+    assert lines[1].split() == ["status", "ok", "ok"]
+    assert lines[2].split() == ["training", "[events/s]", "20", "(1.000)", "40", "(2.000)"]
+    assert lines[4].split() == ["epoch", "[s]", "10", "(1.000)", "10", "(1.000)"]
     assert lines[-2:] == ["These settings differ:", "  batch_size: 5, 10"]
 
 
@@ -95,14 +96,15 @@ def test_the_comparison_warns_of_other_data() -> None:
 
 def test_the_comparison_with_a_failed_run_leaves_its_figures_open() -> None:
     failed = ("failed", result(status="failed", epochs=(), inference={}, quality={}, peak_memory_bytes={}))
-    assert comparison([FIRST, failed]).splitlines()[1].split() == [
-        "training",
-        "[events/s]",
-        "20",
-        "(1.000)",
-        "-",
-    ]
-    assert comparison([failed, FIRST]).splitlines()[1].split() == ["training", "[events/s]", "-", "20"]
+    lines = comparison([FIRST, failed]).splitlines()
+    assert lines[1].split() == ["status", "ok", "failed"]
+    assert lines[2].split() == ["training", "[events/s]", "20", "(1.000)", "-"]
+    assert comparison([failed, FIRST]).splitlines()[2].split() == ["training", "[events/s]", "-", "20"]
+
+
+def test_the_comparison_shows_a_run_that_had_no_data() -> None:
+    early = ("early", result(status="failed", data_sha256=""))
+    assert comparison([FIRST, early]).endswith("These settings differ:\n  data_sha256: cdcdcdcdcdcd, -")
 
 
 def test_the_table_of_several_runs_ends_with_their_comparison() -> None:
