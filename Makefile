@@ -29,7 +29,7 @@ lint: setup  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: setup  ## our steps against plain transcriptions, and the cost of the harness
+bench: setup  ## our steps against plain transcriptions, graph building, the cost of the harness
 	$(BIN)/python -m tests.bench
 
 clean:  ## remove what the other targets made

@@ -65,7 +65,14 @@ def taking(*options: Callable[..., Any]) -> Callable[..., Any]:
     return decorate
 
 
-def _resolve(workload: str, preset: str, file: Path | None, assignments: tuple[str, ...], flags: Any) -> Any:
+def _resolve(
+    workload: str,
+    preset: str,
+    file: Path | None,
+    assignments: tuple[str, ...],
+    flags: Any,
+    sweep: tuple[str, ...] = (),
+) -> Any:
     from benchmarks import config
     from benchmarks.workload import presets
 
@@ -73,7 +80,7 @@ def _resolve(workload: str, preset: str, file: Path | None, assignments: tuple[s
     if flags.get("xla") is not None:
         flags = {**flags, "xla": "on" if flags["xla"] else "off"}
     base = config.choose("preset", preset, known)
-    return config.resolve(preset, base, file=file, assignments=assignments, flags=flags)
+    return config.resolve(preset, base, file=file, assignments=assignments, sweep=sweep, flags=flags)
 
 
 @cli.command()
@@ -112,8 +119,8 @@ def run(
 ) -> None:
     """Train and measure a workload; write result.json and WORKLOAD_summary.json."""
 
-    def resolve(*more: str) -> Any:
-        return _resolve(workload, preset, file, (*assignments, *more), flags)
+    def resolve(*swept: str) -> Any:
+        return _resolve(workload, preset, file, assignments, flags, swept)
 
     if sweep:
         from benchmarks.sweep import configurations
@@ -147,12 +154,29 @@ def generate(
     workload: str, preset: str, file: Path | None, assignments: tuple[str, ...], output: Path | None
 ) -> None:
     """Generate the events of a configuration."""
-    from benchmarks.cgroup import usable_cores
     from benchmarks.workload import make_events
 
-    config = _resolve(workload, preset, file, assignments, {}).config
-    config = replace(config, threads=config.threads or usable_cores())
+    config = _on_all_cores(_resolve(workload, preset, file, assignments, {}).config)
     click.echo(make_events(workload, config, output, lambda line: click.echo(line, err=True)))
+
+
+def _on_all_cores(config: Any) -> Any:
+    from benchmarks.cgroup import usable_cores
+
+    return replace(config, threads=config.threads or usable_cores())
+
+
+@data.command()
+@click.argument("hits", type=FOLDER)
+@taking(*PRESET[1:])
+@click.option("--output", type=FOLDER, required=True, help="Folder of the graphs.")
+def graphs(hits: Path, preset: str, file: Path | None, assignments: tuple[str, ...], output: Path) -> None:
+    """Build the graphs of a gnn_tracking configuration from a data set of tracking events."""
+    from benchmarks.gnn_tracking.events import make_graphs
+    from datasets.store import open_store
+
+    config = _on_all_cores(_resolve("gnn_tracking", preset, file, assignments, {}).config)
+    click.echo(make_graphs(config, open_store(hits), output, lambda line: click.echo(line, err=True)))
 
 
 @data.group("import")

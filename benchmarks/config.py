@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import yaml
 
@@ -34,6 +34,7 @@ class RunConfig:
     """What every workload has; a workload's own keys stand in a subclass of its folder."""
 
     workload: ClassVar[str]
+    smaller: ClassVar[str] = "lower --batch-size"  # what to do where a training does not fit
 
     epochs: int = option(5, "passes over the training events, warm-up included", low=2, high=100_000)
     warmup_epochs: int = option(1, "first epochs, which compile and are never scored", low=1, high=1000)
@@ -63,6 +64,25 @@ class RunConfig:
                 f"batch_size: expected at most the {self.train_events} training events, "
                 f"got {self.batch_size}; lower --batch-size or raise --set train_events"
             )
+
+    def settled(self, device: str, room: int | None) -> Self:  # noqa: ARG002 (for subclasses)
+        """The configuration with a value for every key that is ``auto``.
+
+        Args:
+            device: ``cpu`` or ``gpu``.
+            room: Bytes of memory that there are for the model; None where nobody knows.
+        """
+        if self.xla != "auto":
+            return self
+        return dataclasses.replace(self, xla="on" if device == "gpu" else "off")
+
+    def sizes(self) -> str:
+        """What decides how much memory a training takes, in words."""
+        return f"batch_size {self.batch_size} in {self.precision}"
+
+    def memory(self) -> str:
+        """The expected peak memory, as ``show`` prints it."""
+        return f"expected peak memory: {self.expected_memory_bytes() / 1e9:.1f} GB"
 
     def expected_memory_bytes(self) -> int:
         """Peak memory that a training with this configuration is expected to take, in bytes."""
@@ -96,8 +116,7 @@ class Resolved:
             value = getattr(self.config, field.name)
             shown = f"{field.name} = {value!r}" if isinstance(value, str) else f"{field.name} = {value}"
             lines.append(f"  {shown:<30} {self.origins[field.name]:<16} {field.metadata['text']}")
-        expected = self.config.expected_memory_bytes() / 1e9
-        return "\n".join([*lines, f"expected peak memory: {expected:.1f} GB"])
+        return "\n".join([*lines, self.config.memory()])
 
 
 def resolve(
@@ -106,6 +125,7 @@ def resolve(
     *,
     file: Path | None = None,
     assignments: Iterable[str] = (),
+    sweep: Iterable[str] = (),
     flags: Mapping[str, Any] | None = None,
 ) -> Resolved:
     """Lays a file, ``--set`` assignments and flags over a preset.
@@ -115,6 +135,7 @@ def resolve(
         base: Its values.
         file: YAML mapping from key to value.
         assignments: ``KEY=VALUE`` texts.
+        sweep: The same, from ``--sweep``.
         flags: Values of command-line flags; None means not given.
 
     Raises:
@@ -123,7 +144,10 @@ def resolve(
     layers: list[tuple[str, Mapping[str, Any]]] = []
     if file is not None:
         layers.append((str(file), _read_file(file)))
-    layers.append(("--set", dict(_split(item) for item in assignments)))
+    layers.extend(
+        (origin, dict(_split(item, origin) for item in items))
+        for origin, items in (("--set", assignments), ("--sweep", sweep))
+    )
     given = {key: value for key, value in (flags or {}).items() if value is not None}
     layers.extend((f"--{key.replace('_', '-')}", {key: value}) for key, value in given.items())
 
@@ -159,10 +183,10 @@ def _unknown(kind: str, name: str, known: Iterable[str], origin: str = "") -> st
     return f"unknown {kind} {name!r}{f' in {origin}' if origin else ''}: {hint}"
 
 
-def _split(assignment: str) -> tuple[str, str]:
+def _split(assignment: str, origin: str) -> tuple[str, str]:
     key, equals, value = assignment.partition("=")
     if not equals or not key.strip():
-        raise UsageError(f"--set: expected KEY=VALUE, got {assignment!r}")
+        raise UsageError(f"{origin}: expected KEY=VALUE, got {assignment!r}")
     return key.strip(), value.strip()
 
 

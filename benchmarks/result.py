@@ -91,6 +91,7 @@ class RunResult:
         reason: One line that says why a run is not ``ok``; empty otherwise.
         config: The effective configuration, JSON values only.
         quality: Figures of merit of the trained model on the validation events.
+        breakdown: The same in bins, where a workload has such.
         inference: ``batch`` and ``single`` (batch of 1), see ``benchmarks.inference``.
         peak_memory_bytes: ``host`` and, where the device has memory of its own, ``device``; and
             ``expected``, what the configuration foretold.
@@ -106,6 +107,7 @@ class RunResult:
     world_size: int = 1
     epochs: tuple[EpochRecord, ...] = ()
     quality: Mapping[str, float] = field(default_factory=dict)
+    breakdown: Mapping[str, Any] = field(default_factory=dict)
     inference: Mapping[str, Any] = field(default_factory=dict)
     peak_memory_bytes: Mapping[str, int] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)

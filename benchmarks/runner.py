@@ -48,8 +48,7 @@ def run(resolved: Resolved, progress: Progress, begins: Callable[[], None] = lam
     suite = workload.load(config.workload)
     events = suite.prepare(config, progress.note)
     backend.configure(config)
-    xla = config.xla == "on" or (config.xla == "auto" and backend.device() == "gpu")
-    config = dataclasses.replace(config, xla="on" if xla else "off")
+    config = config.settled(backend.device(), _room(backend))
     measured = _Measured(
         workload=config.workload,
         config=dataclasses.replace(resolved, config=config).to_dict(),
@@ -102,10 +101,14 @@ def _first_line(error: BaseException) -> str:
 
 
 def _does_not_fit(config: RunConfig, detail: str) -> str:
-    return (
-        f"does not fit: batch_size {config.batch_size} in {config.precision} is expected to take "
-        f"{config.expected_memory_bytes() / 1e9:.1f} GB; {detail}; lower --batch-size"
-    )
+    expected = f"{config.expected_memory_bytes() / 1e9:.1f} GB"
+    return f"does not fit: {config.sizes()} is expected to take {expected}; {detail}; {config.smaller}"
+
+
+def _room(backend: Backend) -> int | None:
+    """Bytes of memory that the model may take; None where the device does not say."""
+    on_gpu = backend.device() == "gpu"
+    return backend.device_memory_total_bytes() if on_gpu else memory_available_bytes()
 
 
 def _peak_memory(backend: Backend, config: RunConfig) -> dict[str, int]:
@@ -153,8 +156,7 @@ class _Run:
             raise RunFailedError(f"did not train: {below}")
 
     def _check_memory(self) -> None:
-        on_gpu = self.backend.device() == "gpu"
-        room = self.backend.device_memory_total_bytes() if on_gpu else memory_available_bytes()
+        room = _room(self.backend)
         if room is not None and self.config.expected_memory_bytes() > room:
             raise RunFailedError(_does_not_fit(self.config, f"{room / 1e9:.1f} GB are available"))
 
@@ -213,6 +215,7 @@ class _Run:
                 events.append(batch.events)
                 metrics.update(np.asarray(predictions), batch)
         self.measured["quality"] = {"loss": math.fsum(losses) / sum(events), **metrics.result()}
+        self.measured["breakdown"] = metrics.breakdown()
         return {"seconds": timer.seconds, **self.measured["quality"]}
 
 

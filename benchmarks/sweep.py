@@ -53,7 +53,7 @@ def configurations(
         for other, earlier in runs.items():
             if earlier.config == resolved.config:
                 raise UsageError(f"--sweep: expected each value once, got {other} and {name}")
-        runs[name] = dataclasses.replace(resolved, origins={**resolved.origins, key: "--sweep"})
+        runs[name] = resolved
     return runs
 
 

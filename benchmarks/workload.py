@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 # name: the package that holds it. Adding a workload adds its folder and one line here.
-REGISTRY = {"mlpf": "benchmarks.mlpf"}
+REGISTRY = {"mlpf": "benchmarks.mlpf", "gnn_tracking": "benchmarks.gnn_tracking"}
 
 Tensor = Any  # a tensor of whichever framework runs
 
@@ -29,6 +29,7 @@ class Batch:
         events: Real events in it.
         elements: Real (unpadded) elements in it.
         padded_elements: Elements in the arrays, padding included.
+        truth: What only the metrics look at, as the workload likes it; it never goes to the device.
     """
 
     inputs: Any
@@ -36,6 +37,7 @@ class Batch:
     events: int
     elements: int
     padded_elements: int
+    truth: Any = None
 
 
 class Events(Protocol):
@@ -60,6 +62,9 @@ class Metrics(Protocol):
 
     def result(self) -> dict[str, float]:
         """The figures over all batches so far."""
+
+    def breakdown(self) -> Mapping[str, Any]:
+        """The same in bins of what they depend on, JSON values; empty where there is no such thing."""
 
 
 @dataclass(frozen=True)

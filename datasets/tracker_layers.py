@@ -83,7 +83,7 @@ DETECTORS = {"barrel": len(BARREL), "full": len(LAYERS)}
 """The parts of the detector that a graph can be built of: their layers are the first so many."""
 
 LUMINOUS_REGION = 200.0
-"""Tracks start within so many mm of the centre: nearly four standard deviations of the generated vertices."""
+"""Tracks start within so many mm of the centre; far more than the generated vertices spread."""
 
 _LINES = (21, 901)
 """Straight lines that are followed through the layers: starting points, and directions in eta up to 4.5."""

@@ -17,6 +17,31 @@ TINY_DATA = {"train_events": 8, "validation_events": 4, "pileup": 0, "pool_event
 TINY = TINY_DATA | {"pad_to": 128, "bin_size": 64, "batch_size": 2, "epochs": 3, "min_accuracy": 0}
 
 
+# A small interaction network on whole barrels of a few short events.
+TINY_TRACKS_DATA = {
+    "train_events": 4,
+    "validation_events": 2,
+    "pileup": 4,
+    "pool_events": 20,
+    "phi_sectors": 1,
+}
+TINY_TRACKS = TINY_TRACKS_DATA | {
+    "pad_nodes": 2000,
+    "pad_edges": 2000,
+    "hidden": 8,
+    "iterations": 3,
+    "piece_edges": 700,
+    "epochs": 3,
+    "batch_size": 2,
+    "min_auc": 0,
+}
+
+
+def tiny_tracks(**changes: object) -> list[str]:
+    """Arguments of a run of GNN tracking that takes as long as TensorFlow takes to get ready."""
+    return ["gnn_tracking", *(f"--set={key}={value}" for key, value in {**TINY_TRACKS, **changes}.items())]
+
+
 def tiny(**changes: object) -> list[str]:
     """Arguments of a run of MLPF that takes as long as TensorFlow takes to get ready."""
     return ["mlpf", *(f"--set={key}={value}" for key, value in {**TINY, **changes}.items())]
@@ -36,7 +61,7 @@ class Finished:
 
     @property
     def summary(self) -> dict[str, Any]:
-        return read(self.folder / "mlpf_summary.json")
+        return read(self.folder / f"{self.result['workload']}_summary.json")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -57,12 +82,24 @@ def data_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def mlpf_data(data_cache: Path) -> Path:
     """The events of a tiny run, in the cache, by the command that makes them."""
+    return made("mlpf", TINY_DATA, data_cache)
+
+
+@pytest.fixture(scope="session")
+def tracks_data(data_cache: Path) -> Path:
+    """The hits of a tiny run of GNN tracking, likewise."""
+    pytest.importorskip("acts", reason="tracking events are made with pyacts")
+    return made("gnn_tracking", TINY_TRACKS_DATA, data_cache)
+
+
+def made(workload: str, settings: dict[str, int], cache: Path) -> Path:
     pytest.importorskip("pythia8mc", reason="events are made with pythia8mc")
-    settings = [f"--set={key}={value}" for key, value in TINY_DATA.items()]
-    made = hepbench("data", "generate", "mlpf", *settings)
-    assert made.returncode == 0, made.stderr
-    folder = Path(made.stdout.strip())
-    assert folder.parent == data_cache
+    answer = hepbench(
+        "data", "generate", workload, *(f"--set={key}={value}" for key, value in settings.items())
+    )
+    assert answer.returncode == 0, answer.stderr
+    folder = Path(answer.stdout.strip())
+    assert folder.parent == cache
     return folder
 
 
@@ -70,8 +107,19 @@ def mlpf_data(data_cache: Path) -> Path:
 def finished(mlpf_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """A run of MLPF from the command line, on the events in the cache."""
     assert mlpf_data.is_dir()
+    return ran(tiny(), tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def tracked(tracks_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A run of GNN tracking, likewise."""
+    assert tracks_data.is_dir()
+    return ran(tiny_tracks(), tmp_path_factory)
+
+
+def ran(arguments: list[str], folders: pytest.TempPathFactory) -> Finished:
     pytest.importorskip("keras", reason="models are written in Keras")
-    folder = tmp_path_factory.mktemp("finished") / "run"
-    answer = hepbench("run", *tiny(), "--output", folder)
+    folder = folders.mktemp("finished") / "run"
+    answer = hepbench("run", *arguments, "--output", folder)
     assert answer.returncode == 0, answer.stderr
     return Finished(folder, answer.stdout, answer.stderr)

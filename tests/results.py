@@ -97,3 +97,13 @@ def result(**changes: Any) -> RunResult:
         seconds={"total": 140.0},
     )
     return dataclasses.replace(run, **changes)
+
+
+def decided_by_seed(result: dict[str, Any]) -> dict[str, Any]:
+    """Everything that the seed decides, and no time."""
+    validation = [{**epoch["validation"], "seconds": None} for epoch in result["epochs"]]
+    return {
+        "losses": [epoch["loss"] for epoch in result["epochs"]],
+        "validation": validation,
+        **{key: result[key] for key in ("quality", "weights_sha256", "data_sha256", "model")},
+    }

@@ -1,9 +1,11 @@
-"""Prints the comparisons: ``python -m tests.bench [steps|switches|harness]``, all of them by default."""
+"""Prints the comparisons: ``python -m tests.bench [PART...]``, all parts by default."""
 
 import sys
 
+from tests.bench.graphs import graphs
 from tests.bench.harness import PAIRS, overhead
 from tests.bench.pairs import compare
+from tests.bench.tracking import tracking
 
 GB = 1e9
 CASES = [
@@ -20,29 +22,24 @@ def steps():
     print(f"{'ratio':>8}{'ours':>8}{'plain':>8}  GB peak{'ratio':>7}  pairs")
     for batch, padded, precision in CASES:
         case = (batch, padded, precision)
-        pair = compare(("ours", *case), ("plain", *case), pairs=5 if batch * padded > 10_000 else 15)
+        pairs = 5 if batch * padded > 10_000 else 15
+        pair = compare(("mlpf", "ours", *case), ("mlpf", "plain", *case), pairs)
         ours, plain = pair.first, pair.second
         print(
             f"{precision:<16}{batch:>6}{padded:>8}{batch / ours.seconds:>9.3f}{batch / plain.seconds:>9.3f}"
             f"{pair.ratio:>18.2f}{ours.peak / GB:>8.2f}{plain.peak / GB:>8.2f}"
-            f"{ours.peak / plain.peak:>16.2f}  {_pairs(pair)}",
+            f"{ours.peak / plain.peak:>16.2f}  {pair.counts}",
             flush=True,
         )
 
 
 def switches():
-    print("our step, batch 5, 1280 padded: time with the switch over time without")
+    print("our MLPF step, batch 5, 1280 padded: time with the switch over time without")
     for precision in ("float32", "mixed_bfloat16"):
         for switch in ("deterministic", "xla"):
-            case = ("ours", 5, 1280, precision)
+            case = ("mlpf", "ours", 5, 1280, precision)
             pair = compare(case, (*case, switch), pairs=15)
-            print(f"{precision:<16}{switch:<14}{pair.ratio:>6.2f}  {_pairs(pair)}", flush=True)
-
-
-def _pairs(pair):
-    if not pair.counted:
-        return f"all {pair.disturbed} disturbed by other processes: do not quote"
-    return f"{pair.counted}" + (f" ({pair.disturbed} disturbed, left out)" if pair.disturbed else "")
+            print(f"{precision:<16}{switch:<14}{pair.ratio:>6.2f}  {pair.counts}", flush=True)
 
 
 def harness():
@@ -52,7 +49,9 @@ def harness():
     print(f", CPU time {cost.cpu - 1:+.2%}; medians over {PAIRS} pairs of epochs")
 
 
+# The harness last: it loads a framework, whose memory the steps may need.
+PARTS = {"steps": steps, "switches": switches, "tracking": tracking, "graphs": graphs, "harness": harness}
+
 if __name__ == "__main__":
-    PARTS = {"steps": steps, "switches": switches, "harness": harness}
     for name in sys.argv[1:] or PARTS:
         PARTS[name]()

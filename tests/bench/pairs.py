@@ -22,13 +22,19 @@ class Side:
 
 @dataclass(frozen=True)
 class Pair:
-    """A comparison: ``ratio`` is the median over the pairs of second over first seconds."""
+    """A comparison; ``ratio`` is second over first seconds, ``counts`` says how many pairs it rests on."""
 
     first: Side
     second: Side
     ratio: float
     counted: int
     disturbed: int
+
+    @property
+    def counts(self):
+        if not self.counted:
+            return f"all {self.disturbed} disturbed by other processes: do not quote"
+        return f"{self.counted}" + (f" ({self.disturbed} disturbed, left out)" if self.disturbed else "")
 
 
 class Stepper:
@@ -67,10 +73,16 @@ def _busy():
     return times.user + times.nice + times.system + times.irq + times.softirq + times.steal
 
 
-def compare(first, second, pairs):
-    """Lets two steppers, given by their arguments, take ``pairs`` steps in turn."""
-    with contextlib.closing(Stepper(*first)) as a, contextlib.closing(Stepper(*second)) as b:
-        taken = [(a.step(), b.step()) for _ in range(pairs)]
+def compare(first, second, pairs, *, together=True):
+    """Lets two steppers, given by their arguments, take ``pairs`` steps each.
+
+    They take turns, and the ratio is the median over the pairs; or, not ``together``, where memory is
+    for one at a time, all steps of the first come first, and the ratio is that of the medians.
+    """
+    if together:
+        taken = _in_turn(first, second, pairs)
+    else:
+        taken = list(zip(_alone(first, pairs), _alone(second, pairs), strict=True))
     quiet = [pair for pair in taken if max(foreign for _, foreign in pair) <= DISTURBED]
     counted = quiet or taken
 
@@ -78,5 +90,19 @@ def compare(first, second, pairs):
         answers = [pair[index][0] for pair in counted]
         return Side(statistics.median(x["seconds"] for x in answers), max(x["peak"] for x in answers))
 
-    ratio = statistics.median(y["seconds"] / x["seconds"] for (x, _), (y, _) in counted)
-    return Pair(side(0), side(1), ratio, len(quiet), len(taken) - len(quiet))
+    sides = side(0), side(1)
+    if together:
+        ratio = statistics.median(y["seconds"] / x["seconds"] for (x, _), (y, _) in counted)
+    else:
+        ratio = sides[1].seconds / sides[0].seconds
+    return Pair(*sides, ratio, len(quiet), len(taken) - len(quiet))
+
+
+def _in_turn(first, second, pairs):
+    with contextlib.closing(Stepper(*first)) as a, contextlib.closing(Stepper(*second)) as b:
+        return [(a.step(), b.step()) for _ in range(pairs)]
+
+
+def _alone(arguments, steps):
+    with contextlib.closing(Stepper(*arguments)) as stepper:
+        return [stepper.step() for _ in range(steps)]

@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,21 +20,12 @@ from datasets.store import Writer, open_store
 from hepscore_adapter.validate import validate_summary
 from tests.command import ROOT, environment, hepbench, names, read, refused, start
 from tests.conftest import Finished, tiny
+from tests.results import decided_by_seed
 
 EPOCH = (
     r"epoch \d/3( \(warm-up\))?: \d+\.\d\d s, \d+\.\d{3} events/s, "
     r"loss \d\S*, validation loss \d\S*, input wait \d+\.\d %"
 )
-
-
-def figures(result: dict[str, Any]) -> dict[str, Any]:
-    """Everything that the seed decides, and no time."""
-    validation = [{**epoch["validation"], "seconds": None} for epoch in result["epochs"]]
-    return {
-        "losses": [epoch["loss"] for epoch in result["epochs"]],
-        "validation": validation,
-        **{key: result[key] for key in ("quality", "weights_sha256", "data_sha256", "model")},
-    }
 
 
 @pytest.fixture
@@ -112,7 +102,7 @@ def test_a_second_process_gets_the_same_bits(finished: Finished, older: Path) ->
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
     again = read(older / "result.json")
     assert again["config"]["deterministic"] is True
-    assert figures(again) == figures(finished.result)
+    assert decided_by_seed(again) == decided_by_seed(finished.result)
 
 
 @pytest.mark.slow

@@ -137,8 +137,8 @@ WRONG = {
     "no key": (["=1,2"], [], "--sweep: expected KEY=A,B,..., got '=1,2'"),
     "no value": (["seed="], [], "--sweep: expected KEY=A,B,..., got 'seed='"),
     "an empty value": (["seed=1,,2"], [], "--sweep: expected KEY=A,B,..., got 'seed=1,,2'"),
-    "unknown key": (["seeds=1,2"], [], "unknown key 'seeds' in --set: did you mean 'seed'?"),
-    "out of range": (["seed=1,-2"], [], f"seed (from --set): {SEED} '-2'"),
+    "unknown key": (["seeds=1,2"], [], "unknown key 'seeds' in --sweep: did you mean 'seed'?"),
+    "out of range": (["seed=1,-2"], [], f"seed (from --sweep): {SEED} '-2'"),
     "keys that do not fit": (
         ["batch_size=1,4"],
         [],

@@ -49,7 +49,7 @@ PRESETS = {"smoke": LineConfig()}
 
 
 def configured(*assignments: str) -> Resolved:
-    return resolve("smoke", PRESETS["smoke"], assignments=assignments)
+    return resolve("smoke", PRESETS["smoke"], sweep=assignments)
 
 
 def register(patch: pytest.MonkeyPatch) -> None:

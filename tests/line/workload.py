@@ -61,6 +61,9 @@ class Accuracy:
     def result(self) -> dict[str, float]:
         return {"accuracy": sum(self.met) / len(self.met)}
 
+    def breakdown(self) -> dict[str, Any]:
+        return {"events": len(self.met)}
+
 
 @dataclass
 class Model:

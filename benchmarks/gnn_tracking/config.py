@@ -1,0 +1,211 @@
+"""GNN tracking's configuration and presets; imports no framework."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from benchmarks.config import RunConfig, option
+from benchmarks.errors import UsageError
+
+MEMORY_MODES = ("store", "checkpoint", "chunked")  # in the order in which ``auto`` tries them
+BASE_BYTES = 1_000_000_000  # the framework, and what its allocator wastes
+BATCH_BYTES = 120  # an edge in the batches that wait
+# Rows of hidden size at the peak, for each edge and each node: with sums only, with sums and maxima.
+ROWS = {
+    "store": ((48, 60), (58, 80)),
+    "checkpoint": ((23, 25), (33, 30)),
+    "chunked": ((11, 12), (17, 15)),
+}
+
+
+@dataclass(frozen=True)
+class GNNTrackingConfig(RunConfig):
+    """A training of the interaction network on graphs of hits."""
+
+    workload: ClassVar[str] = "gnn_tracking"
+    smaller: ClassVar[str] = (
+        "choose --set memory_mode=chunked, a lower --set hidden or --batch-size, "
+        "or smaller graphs with --set phi_sectors"
+    )
+
+    epochs: int = option(5, "passes over the training graphs, warm-up included", low=2, high=100_000)
+    batch_size: int = option(1, "graphs per step", low=1, high=65_536)
+    train_events: int = option(
+        16, "graphs to train on: events, or sectors of events", low=1, high=100_000_000
+    )
+    validation_events: int = option(4, "graphs to validate on", low=1, high=100_000_000)
+    pileup: float = option(200.0, "mean number of pile-up collisions of generated events", low=0, high=1000)
+    pool_events: int = option(2_000, "minimum-bias events to draw pile-up from", low=1, high=10_000_000)
+    noise: float = option(0.0, "share of noise hits in generated events", low=0.0, high=0.5)
+    data_seed: int = option(1, "seed of generated events", low=0, high=2**31 - 1)
+    detector: str = option("full", "layers whose hits are nodes", choices=("barrel", "full"))
+    pt_min: float = option(0.5, "pt from which on particles count, GeV", low=0.0, high=1000.0)
+    idealised: bool = option(False, "leave out noise and particles below pt_min; one hit per layer")
+    phi_slope_max: float = option(1e-3, "largest |dphi/dr| of an edge, 1/mm", low=1e-9, high=10.0)
+    z0_max: float = option(150.0, "largest |z0| of an edge, mm", low=1e-3, high=1e6)
+    phi_sectors: int = option(1, "sectors in phi; each sector of an event is a graph", low=1, high=1024)
+    eta_sectors: int = option(1, "sectors in eta", low=1, high=1024)
+    sector_overlap: float = option(0.0, "reach of a sector into each neighbour, in widths", low=0.0, high=1.0)
+    directed: bool = option(False, "edges lead outwards only; otherwise, as published, both ways")
+    pad_nodes: int = option(120_000, "nodes per graph with padding", low=1, high=2**31 - 2)
+    pad_edges: int = option(1_400_000, "edges per graph with padding", low=1, high=2**31 - 2)
+    padding: str = option(
+        "fixed",
+        "fixed: every graph to pad_edges; buckets: a step to the next eighth of them",
+        choices=("fixed", "buckets"),
+    )
+    size: str = option("default", "large: hidden 128 with sum and max", choices=("default", "large"))
+    hidden: int = option(0, "hidden size; 0: 64, or 128 for size large", low=0, high=65_536)
+    node_layers: int = option(3, "layers of the networks on nodes", low=2, high=100)
+    edge_layers: int = option(3, "layers of the networks on edges", low=2, high=100)
+    iterations: int = option(8, "message-passing iterations, which share their weights", low=1, high=1000)
+    memory_mode: str = option(
+        "auto",
+        "store: keep every activation; checkpoint: keep those between iterations, compute the rest again; "
+        "chunked: the same, the edges piece by piece; auto: the fastest that fits",
+        choices=("auto", *MEMORY_MODES),
+    )
+    piece_edges: int = option(65_536, "edges in a piece of memory_mode chunked", low=1, high=2**31 - 2)
+    learning_rate: float = option(1e-3, "Adam's learning rate", low=1e-12, high=1.0)
+    true_weight: float = option(2.0, "weight of the true edges' mean loss", low=0.0, high=1e6)
+    pt_weighted: bool = option(False, "weight true edges with the pt of their particles, as TrackML does")
+    min_auc: float = option(0.9, "AUC below which a run has no score", low=0.0, high=1.0)
+
+    def check(self) -> None:
+        """Looks at keys that depend on each other.
+
+        Raises:
+            UsageError: They do not fit together.
+        """
+        super().check()
+        for key in ("nodes", "edges"):
+            ways = self.ways if key == "edges" else 1
+            rows = ways * self.batch_size * getattr(self, f"pad_{key}")
+            if rows >= 2**31 - 1:
+                raise UsageError(
+                    f"pad_{key}: expected fewer than 2^31 - 1 {key} in a step, got {rows}; "
+                    f"lower --batch-size or cut events with --set phi_sectors"
+                )
+
+    @property
+    def sectors(self) -> int:
+        """Graphs that an event is cut into."""
+        return self.phi_sectors * self.eta_sectors
+
+    @property
+    def width(self) -> int:
+        """The hidden size."""
+        return self.hidden or (128 if self.size == "large" else 64)
+
+    @property
+    def ways(self) -> int:
+        """Edges of the model for each edge of a graph."""
+        return 1 if self.directed else 2
+
+    def settled(self, device: str, room: int | None) -> Self:
+        """The configuration with a value for every key that is ``auto``; see ``RunConfig``."""
+        config = super().settled(device, room)
+        if config.memory_mode != "auto":
+            return config
+        for mode in MEMORY_MODES:
+            config = dataclasses.replace(config, memory_mode=mode)
+            if room is None or config.expected_memory_bytes() <= room:
+                break
+        return config
+
+    def sizes(self) -> str:
+        """What decides how much memory a training takes, in words."""
+        ways = "one way" if self.directed else "both ways"
+        return (
+            f"{self.batch_size} graph(s) of {self.pad_nodes} nodes and {self.pad_edges} edges {ways}, "
+            f"hidden {self.width}, in {self.precision}, memory_mode {self.memory_mode}"
+        )
+
+    def memory(self) -> str:
+        """The expected peak memory of each mode, and the formula."""
+        modes = [dataclasses.replace(self, memory_mode=mode) for mode in MEMORY_MODES]
+        lines = [
+            f"  {config.memory_mode:<12}{config.expected_memory_bytes() / 1e9:7.1f} GB = {config._formula()}"
+            for config in modes
+        ]
+        sizes = (
+            f"E = {self.batch_size} x {self.ways} x {self.pad_edges} edges, "
+            f"N = {self.batch_size} x {self.pad_nodes} nodes, "
+            f"h = {self.width}, b = {self._number_bytes()} bytes"
+        )
+        return "\n".join([f"expected peak memory, {sizes}:", *lines, "memory_mode auto: the first that fits"])
+
+    def expected_memory_bytes(self) -> int:
+        """Peak memory that a training with this configuration is expected to take, in bytes.
+
+        ``auto`` stands for the smallest mode. Rows of hidden size for each edge and each node, fitted
+        to the peaks that ``make bench`` prints, plus the batches that wait for their step.
+        """
+        per_edge, per_node = self._rows()
+        edges = self.ways * self.batch_size * self.pad_edges
+        rows = per_edge * edges + per_node * self.batch_size * self.pad_nodes
+        return BASE_BYTES + edges * BATCH_BYTES + int(rows * self.width * self._number_bytes())
+
+    def _number_bytes(self) -> int:
+        return {"float64": 8, "float32": 4}.get(self.precision, 2)
+
+    def _rows(self) -> tuple[int, int]:
+        mode = "chunked" if self.memory_mode == "auto" else self.memory_mode
+        return ROWS[mode][self.size == "large"]
+
+    def _formula(self) -> str:
+        per_edge, per_node = self._rows()
+        return f"{BASE_BYTES / 1e9:.1f} GB + ({per_edge} E + {per_node} N) h b + {BATCH_BYTES} E"
+
+    def below_floor(self, quality: Mapping[str, float]) -> str:
+        """Says in one line what of the quality is worse than the preset allows; empty if nothing is."""
+        auc = quality["auc"]
+        return "" if auc >= self.min_auc else f"auc: expected at least {self.min_auc:g}, got {auc:.4f}"
+
+
+def piece_count(edges: int, piece_edges: int) -> int:
+    """Into how many pieces of at most ``piece_edges`` so many edges are cut; 0 stands for one piece."""
+    return -(-edges // piece_edges) if piece_edges else 1
+
+
+_BARREL: dict[str, Any] = {"detector": "barrel", "pt_min": 1.0, "idealised": True, "phi_slope_max": 6e-4}
+_WHOLE: dict[str, Any] = {
+    "pt_min": 1.0,
+    "noise": 0.15,
+    "directed": True,
+    "pad_nodes": 160_000,
+    "pad_edges": 2_000_000,
+    "padding": "buckets",
+}
+
+PRESETS: dict[str, GNNTrackingConfig] = {
+    # One or two minutes on two cores, data included: eighths of the barrel, half the iterations.
+    "smoke": GNNTrackingConfig(
+        epochs=8,
+        train_events=128,
+        validation_events=16,
+        pool_events=1_000,
+        phi_sectors=8,
+        pad_nodes=1_500,
+        pad_edges=3_600,
+        iterations=4,
+        learning_rate=3e-3,
+        **_BARREL,
+    ),
+    # The barrel above 1 GeV, as the first published trainings took it.
+    "reduced": GNNTrackingConfig(
+        epochs=12,
+        train_events=64,
+        validation_events=16,
+        pad_nodes=9_000,
+        pad_edges=22_000,
+        learning_rate=2e-3,
+        **_BARREL,
+    ),
+    # Whole events, and the question whether one fits; edges one way, which halves them.
+    "hepscore": GNNTrackingConfig(**_WHOLE),
+    "full": GNNTrackingConfig(epochs=10, train_events=100, validation_events=20, **_WHOLE),
+}
