@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,10 @@ from benchmarks.timing import EpochTimer, clock
 from benchmarks.workload import Events, Tensor
 
 PASSES = 3
-SINGLE_EVENTS = 100  # events that go through one by one, at most
+# Events go through one by one in at least PASSES passes, and in more until there are this many latencies
+# or, where events take long, this many seconds are over.
+SINGLE_EVENTS = 100
+SINGLE_SECONDS = 20.0
 
 
 def measure(
@@ -48,8 +50,10 @@ def _single(backend: Backend, predict: Callable[[Tensor], Tensor], events: Event
     inputs = [b.inputs for b in itertools.islice(events.batches("validation", 1), SINGLE_EVENTS)]
     for arrays in inputs:
         predict(backend.put(arrays))  # compiles for every shape there is
-    latencies, rates = [], []
-    for _ in range(max(PASSES, math.ceil(SINGLE_EVENTS / len(inputs)))):
+    latencies: list[float] = []
+    rates: list[float] = []
+    enough = clock() + SINGLE_SECONDS
+    while len(rates) < PASSES or (len(latencies) < SINGLE_EVENTS and clock() < enough):
         with EpochTimer(backend.drain) as timer:
             for arrays in inputs:
                 start = clock()

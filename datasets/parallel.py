@@ -31,6 +31,20 @@ def report(progress: Progress | None, done: int, total: int) -> int:
     return done
 
 
+def tenths(tell: Callable[[str], None], what: str) -> Progress:
+    """Return a progress that tells ``what`` has been done to how many tenths, each of them once."""
+    told = 0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        tenth = 10 * done // total
+        if tenth > told:
+            told = tenth
+            tell(f"{what} {10 * tenth} %")
+
+    return progress
+
+
 class Workers:
     """Worker processes, started when first used and ended, at once if need be, on leaving `running`."""
 

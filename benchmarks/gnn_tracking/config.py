@@ -190,7 +190,7 @@ PRESETS: dict[str, GNNTrackingConfig] = {
         pool_events=1_000,
         phi_sectors=8,
         pad_nodes=1_500,
-        pad_edges=3_600,
+        pad_edges=4_500,
         iterations=4,
         learning_rate=3e-3,
         **_BARREL,

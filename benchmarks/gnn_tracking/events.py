@@ -24,6 +24,7 @@ import numpy as np
 from benchmarks.gnn_tracking.config import GNNTrackingConfig, piece_count
 from benchmarks.gnn_tracking.metrics import Truth
 from benchmarks.workload import Batch
+from datasets import parallel
 from datasets.cache import cache_root
 from datasets.errors import DataError
 from datasets.graphs import Graph, GraphSettings, build, read_graph
@@ -63,7 +64,9 @@ def make(config: GNNTrackingConfig, folder: Path | None, note: Note) -> Path:
     wanted = settings(config)
     note(f"generating {wanted.train_events} training and {wanted.validation_events} validation events")
     target = folder or cached_folder(config)
-    made = generate(wanted, target, workers=config.threads or None, progress=_tell(note, "generated"))
+    made = generate(
+        wanted, target, workers=config.threads or None, progress=parallel.tenths(note, "generated")
+    )
     note(f"events are in {made}")
     return made
 
@@ -81,7 +84,7 @@ def make_graphs(config: GNNTrackingConfig, hits: Store, folder: Path, note: Note
         train_events=_events(config.train_events, config),
         validation_events=_events(config.validation_events, config),
         workers=config.threads or None,
-        progress=_tell(note, "graphs built"),
+        progress=parallel.tenths(note, "graphs built:"),
     )
     for split, figures in open_store(made, verify=False).manifest["construction"].items():
         note(
@@ -131,19 +134,6 @@ def _events(graphs: int, config: GNNTrackingConfig) -> int:
 
 def _are_graphs(store: Store) -> bool:
     return all("edges" in split.tables for split in store.splits.values())
-
-
-def _tell(note: Note, what: str) -> Callable[[int, int], None]:
-    told = 0
-
-    def progress(done: int, total: int) -> None:
-        nonlocal told
-        tenth = 10 * done // total
-        if tenth > told:
-            told = tenth
-            note(f"{what}: {10 * tenth} %")
-
-    return progress
 
 
 class GraphEvents:

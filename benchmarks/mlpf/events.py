@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmarks.mlpf.config import MLPFConfig
 from benchmarks.workload import Batch
+from datasets import parallel
 from datasets.cache import cache_root
 from datasets.delphes import TABLE, DelphesSettings, generate
 from datasets.delphes_events import N_INPUTS, N_TARGETS
@@ -41,7 +42,9 @@ def make(config: MLPFConfig, folder: Path | None, note: Note) -> Path:
     """
     target = folder or cached_folder(config)
     note(f"generating {config.train_events} training and {config.validation_events} validation events")
-    made = generate(settings(config), target, workers=config.threads or None, progress=_tell(note))
+    made = generate(
+        settings(config), target, workers=config.threads or None, progress=parallel.tenths(note, "generated")
+    )
     note(f"events are in {made}")
     return made
 
@@ -60,19 +63,6 @@ def settings(config: MLPFConfig) -> DelphesSettings:
 def cached_folder(config: MLPFConfig) -> Path:
     """Folder in the cache that holds the generated events of a configuration."""
     return cache_root() / f"mlpf-{settings(config).key()}"
-
-
-def _tell(note: Note) -> Callable[[int, int], None]:
-    told = 0
-
-    def progress(done: int, total: int) -> None:
-        nonlocal told
-        tenth = 10 * done // total
-        if tenth > told:
-            told = tenth
-            note(f"generated {10 * tenth} %")
-
-    return progress
 
 
 class ParticleFlowEvents:

@@ -15,7 +15,7 @@ import time
 from benchmarks import backends
 from benchmarks.memory import host_memory_peak_bytes
 
-WARM_UP = 2
+WARM_UP = 1
 
 
 def main(case, *arguments):

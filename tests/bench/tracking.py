@@ -26,9 +26,9 @@ class Size:
 
 
 SIZES = [
-    Size(10_000, 60_000, pairs=15),
-    Size(20_000, 200_000, pairs=7),
-    Size(100_000, 1_000_000, pairs=3, large=True),
+    Size(10_000, 60_000, pairs=7),
+    Size(20_000, 200_000, pairs=5),
+    Size(100_000, 1_000_000, pairs=2, large=True),
 ]
 
 

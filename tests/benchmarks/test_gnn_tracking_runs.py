@@ -104,7 +104,8 @@ def test_graphs_can_be_given_and_are_checked(tracks_data: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_what_cannot_fit_is_told_with_its_sizes(tracks_data: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("tracks_data")
+def test_what_cannot_fit_is_told_with_its_sizes(tmp_path: Path) -> None:
     """Not even the smallest mode: a line, no traceback, and no kill."""
     answer = hepbench(
         "run",
@@ -119,3 +120,13 @@ def test_what_cannot_fit_is_told_with_its_sizes(tracks_data: Path, tmp_path: Pat
     )
     assert "memory_mode chunked is expected to take " in line
     assert names(tmp_path) == ["result.json", "run.log"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tracks_data")
+def test_the_smoke_preset_learns(tmp_path: Path) -> None:
+    answer = hepbench("run", "gnn_tracking", "--preset", "smoke", "--output", tmp_path, timeout=1200)
+    assert answer.returncode == 0, answer.stderr
+    quality = read(tmp_path / "result.json")["quality"]
+    assert quality["auc"] > 0.95
+    assert quality["efficiency"] > 0.9
