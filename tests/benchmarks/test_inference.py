@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from benchmarks import inference
 from benchmarks.inference import PASSES, SINGLE_EVENTS, measure
 from benchmarks.workload import Batch
 from tests.line import LineConfig, backend
@@ -49,6 +50,12 @@ def test_many_events_are_not_all_sent_through_one_by_one() -> None:
     figures = measure(backend, predict, events(3 * SINGLE_EVENTS), batch_size=SINGLE_EVENTS)
     assert predict.calls == {(SINGLE_EVENTS, 1): 3 * PASSES, (1, 1): (1 + PASSES) * SINGLE_EVENTS}
     assert figures["single"]["latency_seconds"]["count"] == PASSES * SINGLE_EVENTS
+
+
+def test_slow_events_go_through_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "SINGLE_SECONDS", 0.05)
+    figures = measure(backend, Predict(event_seconds=0.02), events(1), batch_size=1)
+    assert PASSES <= figures["single"]["latency_seconds"]["count"] <= PASSES + 1
 
 
 def test_rates_and_latencies_are_those_of_the_predictions() -> None:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from datasets.errors import DataError
-from datasets.parallel import running
+from datasets.parallel import running, tenths
 
 
 def square(value: int) -> int:
@@ -24,6 +24,14 @@ def die(_: int) -> None:
 
 def refuse(_: int) -> None:
     raise DataError("no such events")
+
+
+def test_a_tenth_is_told_once():
+    told = []
+    progress = tenths(told.append, "made")
+    for done in (1, 2, 3, 19, 20):
+        progress(done, 20)
+    assert told == ["made 10 %", "made 90 %", "made 100 %"]
 
 
 def test_results_come_in_the_order_of_the_tasks():

@@ -12,12 +12,12 @@ tf = pytest.importorskip("tensorflow", reason="gradients are taken with TensorFl
 
 from benchmarks.gnn_tracking.config import PRESETS  # noqa: E402
 from benchmarks.gnn_tracking.losses import edge_loss  # noqa: E402
-from benchmarks.gnn_tracking.model import InteractionNetwork, Shape  # noqa: E402
+from benchmarks.gnn_tracking.model import InteractionNetwork, Shape, _blocks  # noqa: E402
 from benchmarks.gnn_tracking.workload import WORKLOAD  # noqa: E402
 from tests.reference import gnn_tracking as reference  # noqa: E402
 
 MODES = {"store": {}, "checkpoint": {"keep": False}, "chunked": {"keep": False, "piece_edges": 20}}
-SMALL = Shape(hidden=8, iterations=2)
+SMALL = Shape(hidden=8, iterations=3)  # two blocks in mode chunked
 NODES, EDGES, REAL = 24, 60, 50  # three pieces, one of them with padding
 PADDED = {"nodes": NODES, "edges": EDGES}
 
@@ -32,6 +32,14 @@ def precision():
 
     yield choose
     choose("float32")
+
+
+@pytest.mark.parametrize(
+    ("iterations", "pieces", "blocks"),
+    [(8, 1, [1] * 8), (8, 2, [3, 3, 2]), (1, 2, [1]), (3, 2, [2, 1]), (16, 9, [4] * 4)],
+)
+def test_states_are_kept_once_in_sqrt_of_the_iterations(iterations, pieces, blocks):
+    assert _blocks(iterations, pieces) == blocks
 
 
 def network(shape=SMALL, **options):
