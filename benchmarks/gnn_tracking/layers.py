@@ -118,7 +118,7 @@ def zero_after(*tensors: Tensor) -> Tensor:
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
-    """left^T right, in ``wide`` dtype."""
+    """left^T right, multiplied in their own dtype and handed on in the ``wide`` one."""
     return ops.cast(ops.matmul(ops.transpose(left), right), wide(left.dtype))
 
 
