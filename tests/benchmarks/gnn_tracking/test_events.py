@@ -300,5 +300,5 @@ def test_hits_that_nobody_gave_are_generated_once(cache, monkeypatch):
     assert (settings.pileup_mean, settings.noise, settings.seed) == (7.0, 0.1, 5)
     assert settings.pool_events == config.pool_events
     assert f"events are in {cache}/gnn_tracking-{settings.key()}" in notes
-    assert notes[:2] == ["generating 2 training and 1 validation events", "generated: 100 %"]
+    assert notes[:2] == ["generating 2 training and 1 validation events", "generated 100 %"]
     assert len(list(cache.iterdir())) == 2
