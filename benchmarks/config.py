@@ -100,12 +100,14 @@ class Resolved:
     preset: str
     config: RunConfig
     origins: Mapping[str, str]
+    changed: tuple[str, ...] = ()  # keys with another value than the preset's
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as JSON values, workload and preset included."""
         return {
             "workload": self.config.workload,
             "preset": self.preset,
+            "changed": list(self.changed),
             **dataclasses.asdict(self.config),
         }
 
@@ -162,7 +164,8 @@ def resolve(
             origins[key] = origin
     config = dataclasses.replace(base, **values)
     config.check()
-    return Resolved(preset, config, origins)
+    changed = tuple(name for name in fields if getattr(config, name) != getattr(base, name))
+    return Resolved(preset, config, origins, changed)
 
 
 def choose(kind: str, name: str, known: Mapping[str, Any]) -> Any:

@@ -39,6 +39,8 @@ def _run_info(result: RunResult, extra_arguments: str) -> dict[str, Any]:
         "world_size": result.world_size,
         "seed": result.seed,
         **{key: config[key] for key in ("preset", "epochs", "warmup_epochs", "batch_size", "precision")},
+        # A preset's name says little of a run that changed its model; the data are named by their hash.
+        "changed_settings": {key: config[key] for key in config.get("changed", ()) if key != "data"},
     }
 
 

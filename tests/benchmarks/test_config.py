@@ -64,7 +64,8 @@ def test_the_description_has_a_line_for_each_key_with_value_and_origin() -> None
 def test_the_record_has_every_key() -> None:
     record = layered("seed=3").to_dict()
     assert (record["workload"], record["preset"], record["seed"]) == ("mlpf", "tiny", 3)
-    assert record.keys() == {"workload", "preset", *(field.name for field in fields(MLPFConfig))}
+    assert record["changed"] == ["seed"]
+    assert record.keys() == {"workload", "preset", "changed", *(field.name for field in fields(MLPFConfig))}
 
 
 def test_an_unknown_key_names_the_nearest_and_its_layer(tmp_path: Path) -> None:

@@ -62,7 +62,14 @@ def test_run_info_says_the_load_as_it_was() -> None:
         "warmup_epochs": 1,
         "batch_size": 5,
         "precision": "float32",
+        "changed_settings": {},
     }
+
+
+def test_a_preset_that_was_changed_says_so() -> None:
+    """Or a smaller model would score under the preset's name; the folder of the data is nobody's business."""
+    changed = {**result().config, "hidden": 1, "data": "/private", "changed": ["data", "hidden"]}
+    assert summary(result(config=changed))["run_info"]["changed_settings"] == {"hidden": 1}
 
 
 @pytest.mark.parametrize(("events", "threads", "per_thread"), [(100, 3, 33), (100, 100, 1), (3, 8, 1)])
