@@ -43,7 +43,7 @@ def comparison(results: Sequence[tuple[str, RunResult]]) -> str:
 
 def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = []
-    for key in dict.fromkeys(key for run in settings for key in run):
+    for key in dict.fromkeys(key for run in settings for key in run if key != "changed"):
         values = [str(run.get(key)) for run in settings]
         if len(set(values)) > 1:
             lines.append(f"  {key}: {', '.join(values)}")
