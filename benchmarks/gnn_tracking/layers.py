@@ -6,10 +6,10 @@ Eur. Phys. J. C 81 (2021) 876, arXiv:2103.06995. Its norm (Ba et al., arXiv:1607
 scale nor offset.
 
 What is computed is theirs; how, is ours. The mean that a norm subtracts is linear in its input, so
-it is subtracted from the weights before it, and of the norm only a factor for each row is left. It
-is positive, so it may as well follow the ReLU: ``ReLU(LN(a)) = ReLU(a) / sqrt(mean(a^2) + epsilon)``
-for a row ``a`` with mean zero. Gradients are written by hand: they need few passes over the edges,
-and say themselves what is kept for them and what is computed again.
+it is subtracted from the weights before it, and of the norm only a factor for each row is left:
+``n = a f`` with ``f = 1 / sqrt(mean(a^2) + epsilon)`` for a row ``a`` with mean zero. Gradients are
+written by hand: they need few passes over the edges, and say themselves what is kept for them and
+what is computed again.
 """
 
 from __future__ import annotations
@@ -50,6 +50,11 @@ class Network(keras.layers.Layer):  # type: ignore[misc]
             self._linear.append((kernel, bias))
         self.built = True
 
+    def call(self, rows: Tensor) -> Tensor:
+        """(rows, outputs) from (rows, inputs), gradients left to the framework."""
+        first, *middle, last = narrowed(self.linear(), rows.dtype)
+        return linear(follow(linear(rows, first), middle)[0], last)
+
     def linear(self) -> Layers:
         """The linear layers, in the dtype of the weights; outputs that a norm follows have mean zero."""
         pairs = [(ops.copy(kernel), ops.copy(bias)) for kernel, bias in self._linear]
@@ -65,45 +70,75 @@ def narrowed(layers: Layers, dtype: str) -> Layers:
     return [(ops.cast(kernel, dtype), ops.cast(bias, dtype)) for kernel, bias in layers]
 
 
+def linear(rows: Tensor, layer: tuple[Tensor, Tensor]) -> Tensor:
+    """Rows times kernel plus bias."""
+    kernel, bias = layer
+    return ops.add(ops.matmul(rows, kernel), bias)  # ops.add, which frameworks fuse with a product
+
+
 def follow(a: Tensor, layers: Layers) -> tuple[Tensor, Layers]:
-    """Norm, ReLU and linear layer, once for each of ``layers``.
+    """Norm and ReLU, and for each of ``layers`` the layer, norm and ReLU.
 
     Args:
         a: (rows, h), with mean zero.
-        layers: All but the last with outputs of mean zero.
+        layers: Linear layers whose outputs have mean zero.
 
     Returns:
-        The output, and what the gradient needs: input (rows, h) and factor (rows, 1) of each norm.
+        The output, and what the gradient needs: output (rows, h) and factor (rows, 1) of each norm.
     """
-    kept = []
-    for kernel, bias in layers:
-        square = ops.mean(ops.square(ops.cast(a, wide(a.dtype))), axis=-1, keepdims=True)
-        factor = ops.cast(ops.rsqrt(square + NORM_EPSILON), a.dtype)
-        kept.append((a, factor))
-        a = ops.matmul(ops.relu(a) * factor, kernel) + bias
-    return a, kept
+    output, kept = _norm(a)
+    norms = [kept]
+    for layer in layers:
+        output, kept = _norm(linear(output, layer))
+        norms.append(kept)
+    return output, norms
+
+
+def _norm(a: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    square = ops.mean(ops.square(ops.cast(a, wide(a.dtype))), axis=-1, keepdims=True)
+    factor = ops.cast(ops.rsqrt(square + NORM_EPSILON), a.dtype)
+    normed = a * factor
+    return ops.relu(normed), (normed, factor)
 
 
 def follow_gradient(upstream: Tensor, kept: Layers, layers: Layers) -> tuple[Tensor, list[Tensor]]:
     """Gradients of ``follow``.
 
-    With factor f, ``a' = f ReLU(a) W + b`` and upstream gradient G of a': ``dW = ReLU(a)^T (f G)``,
-    ``y = (f G) W^T [a > 0]``, ``da = y - a f^2 mean(a y)``.
+    Of norm and ReLU, with n = a f, p = ReLU(n) and upstream gradient G: ``da = f (G [n > 0] - n mean(p G))``;
+    of the layer before, with input p: ``dW = p^T da``, ``dp = da W^T``.
 
     Returns:
         The gradient of the input, and in ``wide`` dtype those of kernel, bias, kernel, bias, ...
     """
     gradients: list[Tensor] = []
-    for (a, factor), (kernel, _) in zip(reversed(kept), reversed(layers), strict=True):
-        positive = ops.maximum(a, 0)  # not relu: the compiler would keep the forward pass's
-        scaled = factor * upstream
-        of_layer = [product(positive, scaled), _column_sums(upstream)]
-        kernel = kernel + ops.cast(zero_after(*of_layer), kernel.dtype)
-        y = ops.matmul(scaled, ops.transpose(kernel)) * ops.sign(positive)
-        along = ops.mean(ops.cast(a * y, wide(a.dtype)), axis=-1, keepdims=True)
-        upstream = y - a * (factor * factor * ops.cast(along, a.dtype))
+    *before, last = kept
+    d_a = _norm_gradient(upstream, rectified(last), last)
+    for norm, layer in zip(reversed(before), reversed(layers), strict=True):
+        positive = rectified(norm)
+        of_layer, d_positive = linear_gradient(d_a, positive, layer)
+        d_a = _norm_gradient(d_positive, positive, norm)
         gradients = [*of_layer, *gradients]
-    return upstream, gradients
+    return d_a, gradients
+
+
+def rectified(norm: tuple[Tensor, Tensor]) -> Tensor:
+    """The ReLU of a norm that was kept."""
+    return ops.maximum(norm[0], 0)  # not relu: the compiler would keep the forward pass's
+
+
+def linear_gradient(
+    upstream: Tensor, rows: Tensor, layer: tuple[Tensor, Tensor]
+) -> tuple[list[Tensor], Tensor]:
+    """Gradients of ``linear``: kernel and bias, in ``wide`` dtype, and the rows."""
+    of_layer = [product(rows, upstream), _column_sums(upstream)]
+    kernel = layer[0] + ops.cast(zero_after(*of_layer), layer[0].dtype)
+    return of_layer, ops.matmul(upstream, ops.transpose(kernel))
+
+
+def _norm_gradient(upstream: Tensor, positive: Tensor, norm: tuple[Tensor, Tensor]) -> Tensor:
+    normed, factor = norm
+    along = ops.mean(ops.cast(positive * upstream, wide(upstream.dtype)), axis=-1, keepdims=True)
+    return factor * (upstream * ops.sign(positive) - normed * ops.cast(along, upstream.dtype))
 
 
 def zero_after(*tensors: Tensor) -> Tensor:

@@ -24,8 +24,9 @@ import numpy as np
 from keras import ops
 
 from benchmarks.gnn_tracking.config import piece_count
-from benchmarks.gnn_tracking.edges import Edges, network_on_edges
-from benchmarks.gnn_tracking.layers import Network, Tensor, follow, narrowed, wide
+from benchmarks.gnn_tracking.edges import Edges
+from benchmarks.gnn_tracking.layers import Network, Tensor, wide, zero_after
+from benchmarks.gnn_tracking.messages import Messages, ProjectedMessages
 
 NODE_FEATURES = 3
 
@@ -85,59 +86,45 @@ class InteractionNetwork(keras.Model):  # type: ignore[misc]
             keep=self.keep,
             fixed_sums=self.fixed_sums,
         )
+        as_written = self.shape.with_max or edges.pieces > 1  # in pieces for the sake of memory
+        messages = (Messages if as_written else ProjectedMessages)(self, edges)
         again = (lambda function: function) if self.keep else keras.remat
-        collect = ("sum", "max") if self.shape.with_max else ("sum",)
+        encode = again(self.encode_nodes)
+        update = again(lambda *parts: parts[0] + self.update_nodes(ops.concatenate(parts, axis=-1)))
+        last = self.shape.iterations - 1
 
-        encode = again(lambda rows: self._on_nodes(self.encode_nodes, rows))
+        def several(numbers: range, x: Tensor, *state: Tensor) -> tuple[Any, ...]:
+            inner: tuple[Tensor, ...] = ()
+            for number in numbers:
+                x = update(x, *state[1:])
+                state, made = messages.iterate(x, *state, final=number == last)
+                x, inner = _added(x, inner, made)
+            return x, state, inner
+
         x = encode(ops.cast(features, self.compute_dtype))
-        e, *collected = self._on_edges(self.encode_edges, edges, x, collect=collect)
-
-        update = again(
-            lambda *parts: parts[0] + self._on_nodes(self.update_nodes, ops.concatenate(parts, axis=-1))
-        )
-
-        def iterate(x: Tensor, e: Tensor, *collected: Tensor) -> tuple[Tensor, ...]:
-            x = update(x, *collected)
-            return x, *self._on_edges(self.update_edges, edges, x, e, residual=True, collect=collect)
-
-        def several(count: int, *state: Tensor) -> tuple[Tensor, ...]:
-            for _ in range(count):
-                state = iterate(*state)
-            return state
-
-        state = (x, e, *collected)
-        for count in _blocks(self.shape.iterations, edges.pieces):
-            block = partial(several, count)
-            state = (keras.remat(block) if count > 1 else block)(*state)
-        (logits,) = self._on_edges(self.score, edges, *state[:2])
+        state, encoded = messages.encode(x)
+        inner: tuple[Tensor, ...] = ()
+        for numbers in _blocks(self.shape.iterations, edges.pieces):
+            block = partial(several, numbers)
+            x, state, made = (keras.remat(block) if len(numbers) > 1 else block)(x, *state)
+            x, inner = _added(x, inner, made)
+        logits = messages.score(x, state, encoded, inner)
         return ops.cast(logits[:, 0], wide(logits.dtype))
 
-    def _on_nodes(self, network: Network, rows: Tensor) -> Tensor:
-        (kernel, bias), *rest = narrowed(network.linear(), rows.dtype)
-        return follow(ops.matmul(rows, kernel) + bias, rest)[0]
 
-    def _on_edges(
-        self, network: Network, edges: Edges, x: Tensor, e: Tensor | None = None, **options: Any
-    ) -> tuple[Tensor, ...]:
-        (kernel, bias), *rest = network.linear()
-        h = self.shape.hidden
-        at_sender, at_receiver = (ops.cast(kernel[i * h : (i + 1) * h], x.dtype) for i in (0, 1))
-        return network_on_edges(
-            edges,
-            ops.matmul(x, at_sender),
-            ops.matmul(x, at_receiver) + ops.cast(bias, x.dtype),
-            rest,
-            None if e is None else (e, kernel[2 * h :]),
-            **options,
-        )
+def _added(
+    x: Tensor, total: tuple[Tensor, ...], rows: tuple[Tensor, ...]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The total with more rows, and x, which waits for it: a sum put off would keep all its terms."""
+    total = tuple(a + b for a, b in zip(total, rows, strict=True)) if total else rows
+    return (x + zero_after(*map(ops.stop_gradient, total)) if total else x), total
 
 
-def _blocks(iterations: int, pieces: int) -> list[int]:
-    """Iterations between two states that are kept.
+def _blocks(iterations: int, pieces: int) -> list[range]:
+    """The iterations between two states that are kept.
 
     Each, unless the edges are cut into pieces for the sake of memory: then, of n, about sqrt(n), so that
     the kept states and those of one block, computed again, are few (Chen et al., arXiv:1604.06174).
     """
     length = round(iterations**0.5) if pieces > 1 else 1
-    full, rest = divmod(iterations, length)
-    return [length] * full + [rest] * (rest > 0)
+    return [range(start, min(start + length, iterations)) for start in range(0, iterations, length)]

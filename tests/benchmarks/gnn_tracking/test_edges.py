@@ -1,7 +1,5 @@
 """What the edges of a graph of three hits bring to its nodes, by hand."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -9,7 +7,7 @@ keras = pytest.importorskip("keras", reason="layers are written in Keras")
 
 from keras import ops  # noqa: E402
 
-from benchmarks.gnn_tracking.edges import Edges, network_on_edges  # noqa: E402
+from benchmarks.gnn_tracking.edges import Edges  # noqa: E402
 
 # The inner hit is 1, the next 2, the outer 0: edges 1 -> 0, 2 -> 0, 1 -> 2, and padding 3 -> 3.
 SENDERS, RECEIVERS, ORDER = [1, 2, 1, 3], [0, 0, 2, 3], [0, 2, 1, 3]
@@ -59,58 +57,3 @@ def test_pieces_are_runs_of_rows():
     assert edges.length == 2
     assert np.asarray(edges.piece(edges.senders, 1)).tolist() == [1, 3]
     assert np.asarray(edges.piece(ops.convert_to_tensor(VALUES), 0)).tolist() == [[1, -10], [2, -20]]
-
-
-def column(*values):
-    return ops.convert_to_tensor([[float(value)] for value in values])
-
-
-AT_SENDER, AT_RECEIVER, E = column(1, 2, 3, 0), column(100, 200, 300, 0), column(0.5, -2, 4, 0)
-
-
-def test_the_first_layer_adds_what_its_parts_say(edges):
-    """Edge 1 -> 0: 2 from the sender, 100 from the receiver, 10 times its own 0.5."""
-    output, total, largest = network_on_edges(
-        edges, AT_SENDER, AT_RECEIVER, [], (E, column(10)), collect=("sum", "max")
-    )
-    assert np.asarray(output).ravel().tolist() == [107, 83, 342, 0]
-    assert np.asarray(total).ravel().tolist() == [190, 0, 342, 0]
-    assert np.asarray(largest).ravel().tolist() == [107, 0, 342, 0]
-
-
-def test_a_residual_adds_the_edge_itself(edges):
-    (output,) = network_on_edges(edges, AT_SENDER, AT_RECEIVER, [], (E, column(10)), residual=True)
-    assert np.asarray(output).ravel().tolist() == [107.5, 81, 346, 0]
-
-
-def test_without_a_state_of_their_own_edges_read_their_ends(edges):
-    (output,) = network_on_edges(edges, AT_SENDER, AT_RECEIVER, [])
-    assert np.asarray(output).ravel().tolist() == [102, 103, 302, 0]
-
-
-@pytest.mark.parametrize("keep", [True, False])
-def test_edges_that_share_a_maximum_share_its_gradient(edges, keep):
-    tf = pytest.importorskip("tensorflow", reason="gradients are taken with TensorFlow here")
-    edges = dataclasses.replace(edges, keep=keep)
-    e, zeros = column(5, 5, -1, 0), column(0, 0, 0, 0)
-    with tf.GradientTape() as tape:
-        tape.watch(e)
-        _, largest = network_on_edges(edges, zeros, zeros, [], (e, column(1)), collect=("max",))
-        total = tf.reduce_sum(largest * column(6, 100, 2, 0))
-    assert tape.gradient(total, e).numpy().ravel().tolist() == [3, 3, 2, 0]
-
-
-@pytest.mark.parametrize("keep", [True, False])
-def test_gradients_at_the_ends_by_hand(edges, keep):
-    """Of the sums at hits 0 and 2, 1 and 7 times: node 1 sends 1 + 7, and receives nothing."""
-    tf = pytest.importorskip("tensorflow", reason="gradients are taken with TensorFlow here")
-    edges = dataclasses.replace(edges, keep=keep)
-    watched = [AT_SENDER, AT_RECEIVER, E]
-    with tf.GradientTape() as tape:
-        tape.watch(watched)
-        _, collected = network_on_edges(
-            edges, AT_SENDER, AT_RECEIVER, [], (E, column(10)), residual=True, collect=("sum",)
-        )
-        total = tf.reduce_sum(collected * column(1, 100, 7, 0))
-    got = [gradient.numpy().ravel().tolist() for gradient in tape.gradient(total, watched)]
-    assert got == [[0, 8, 1, 0], [2, 0, 7, 0], [11, 11, 77, 0]]

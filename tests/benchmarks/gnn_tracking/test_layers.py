@@ -11,6 +11,7 @@ from benchmarks.gnn_tracking.layers import (  # noqa: E402
     Network,
     follow,
     follow_gradient,
+    linear,
     product,
     wide,
     zero_after,
@@ -27,30 +28,35 @@ def row(*values):
 
 def test_a_row_of_three_and_minus_three():
     """Its mean square is 9: the norm makes it 1 and -1, the ReLU 1 and 0."""
-    output, ((kept, factor),) = follow(row(3, -3), [(KERNEL, BIAS)])
-    assert np.asarray(output)[0] == pytest.approx([12, 21], rel=1e-5)
-    assert np.asarray(kept).tolist() == [[3, -3]]
+    output, ((normed, factor),) = follow(row(3, -3), [])
+    assert np.asarray(output)[0] == pytest.approx([1, 0], rel=1e-5)
+    assert np.asarray(normed)[0] == pytest.approx([1, -1], rel=1e-5)
     assert np.asarray(factor) == pytest.approx(1 / 3, rel=1e-5)
 
 
 def test_the_epsilon_of_the_norm():
     """A mean square of 1e-5, its own size: the norm gives 1 / sqrt(2)."""
     size = 1e-5**0.5
-    output, _ = follow(row(size, -size), [(KERNEL, BIAS)])
-    assert np.asarray(output)[0] == pytest.approx([10 + 2 * 0.5**0.5, 20 + 0.5**0.5], rel=1e-6)
+    output, _ = follow(row(size, -size), [])
+    assert np.asarray(output)[0] == pytest.approx([0.5**0.5, 0], rel=1e-6)
 
 
-def test_of_a_row_without_spread_the_bias_is_left():
-    output, _ = follow(row(0, 0), [(KERNEL, BIAS)])
-    assert np.asarray(output).tolist() == [[10, 20]]
+def test_of_a_row_without_spread_nothing_is_left():
+    output, _ = follow(row(0, 0), [])
+    assert np.asarray(output).tolist() == [[0, 0]]
+
+
+def test_a_linear_layer():
+    assert np.asarray(linear(row(1, 2), (KERNEL, BIAS))).tolist() == [[22, 35]]
 
 
 def test_layers_follow_one_another():
-    """The first makes 6 and -6 of 1 and 0, of which the second makes 1 and 0 again."""
-    first = ops.convert_to_tensor([[4.0, -4.0], [9.0, -9.0]]), ops.convert_to_tensor([2.0, -2.0])
-    output, kept = follow(row(3, -3), [first, (KERNEL, BIAS)])
-    assert np.asarray(output)[0] == pytest.approx([12, 21], rel=1e-5)
-    assert [np.asarray(a)[0] for a, _ in kept] == [pytest.approx([3, -3]), pytest.approx([6, -6], rel=1e-5)]
+    """Of 1 and 0 the layer makes 6 and -6, of which the norm makes 1 and -1 again."""
+    layer = ops.convert_to_tensor([[4.0, -4.0], [9.0, -9.0]]), ops.convert_to_tensor([2.0, -2.0])
+    output, kept = follow(row(3, -3), [layer])
+    assert np.asarray(output)[0] == pytest.approx([1, 0], rel=1e-5)
+    assert [np.asarray(normed)[0] for normed, _ in kept] == [pytest.approx([1, -1], rel=1e-5)] * 2
+    assert [float(factor[0, 0]) for _, factor in kept] == pytest.approx([1 / 3, 1 / 6], rel=1e-5)
 
 
 @pytest.fixture
@@ -69,8 +75,7 @@ def test_the_mean_is_taken_off_the_weights_before_a_norm(network):
 
 def test_a_network_is_its_published_self(network):
     rows = np.random.default_rng(3).normal(size=(7, 3)).astype(np.float32)
-    (kernel, bias), *rest = network.linear()
-    got, _ = follow(ops.matmul(rows, kernel) + bias, rest)
+    got = network(rows)
     published = list(zip(network.weights[::2], network.weights[1::2], strict=True))
     assert np.asarray(got) == pytest.approx(np.asarray(mlp(published, rows)), rel=1e-4, abs=1e-6)
 
@@ -93,7 +98,7 @@ def test_the_gradient_is_that_of_the_framework():
         return tf.constant(rng.normal(size=shape))
 
     a, upstream = drawn(6, 4), drawn(6, 3)
-    layers = [(drawn(4, 4), drawn(4)), (drawn(4, 3), drawn(3))]
+    layers = [(drawn(4, 5), drawn(5)), (drawn(5, 3), drawn(3))]
     flat = [a, *(tensor for pair in layers for tensor in pair)]
     with tf.GradientTape() as tape:
         tape.watch(flat)

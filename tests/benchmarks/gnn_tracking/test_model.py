@@ -39,7 +39,9 @@ def precision():
     [(8, 1, [1] * 8), (8, 2, [3, 3, 2]), (1, 2, [1]), (3, 2, [2, 1]), (16, 9, [4] * 4)],
 )
 def test_states_are_kept_once_in_sqrt_of_the_iterations(iterations, pieces, blocks):
-    assert _blocks(iterations, pieces) == blocks
+    got = _blocks(iterations, pieces)
+    assert [len(numbers) for numbers in got] == blocks
+    assert [number for numbers in got for number in numbers] == list(range(iterations))
 
 
 def network(shape=SMALL, **options):
@@ -67,7 +69,7 @@ def transcribed(model, inputs, targets):
 def _taught(variables, forward, loss, inputs, targets):
     with tf.GradientTape() as tape:
         logits = forward()
-        value = loss(logits, targets, inputs)
+        value = tf.reduce_sum(loss(logits, targets, inputs))
     gradients = tape.gradient(value, [variable.value for variable in variables])
     return logits.numpy(), float(value), [gradient.numpy() for gradient in gradients]
 
@@ -170,7 +172,7 @@ def test_xla_gives_the_same(mode):
     def compiled(inputs, targets):
         with tf.GradientTape() as tape:
             logits = model(inputs)
-            loss = edge_loss(2.0)(logits, targets, inputs)
+            loss = tf.reduce_sum(edge_loss(2.0)(logits, targets, inputs))
         return logits, loss, tape.gradient(loss, variables)
 
     logits, loss, gradients = compiled(*batch)
