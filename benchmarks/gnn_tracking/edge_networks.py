@@ -224,7 +224,7 @@ class _Work:
         """Gradients of the first layer's output, of the carried rows, and of the weights."""
         of_output, d_inner, d_last = upstream[0], upstream[-1], list[Tensor]()
         if self.weights.last is not None:
-            d_last, through = linear_gradient(of_output, rectified(kept[-1]), self.weights.last)
+            d_last, through = linear_gradient(of_output, rectified(kept[-1], of_output), self.weights.last)
             d_inner = d_inner + through if self.inner else through
         d_first, d_middle = follow_gradient(d_inner, kept, self.weights.middle)
         d_carried, d_kernels = [], []

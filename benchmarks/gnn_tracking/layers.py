@@ -112,18 +112,18 @@ def follow_gradient(upstream: Tensor, kept: Layers, layers: Layers) -> tuple[Ten
     """
     gradients: list[Tensor] = []
     *before, last = kept
-    d_a = _norm_gradient(upstream, rectified(last), last)
+    d_a = _norm_gradient(upstream, rectified(last, upstream), last)
     for norm, layer in zip(reversed(before), reversed(layers), strict=True):
-        positive = rectified(norm)
+        positive = rectified(norm, d_a)
         of_layer, d_positive = linear_gradient(d_a, positive, layer)
         d_a = _norm_gradient(d_positive, positive, norm)
         gradients = [*of_layer, *gradients]
     return d_a, gradients
 
 
-def rectified(norm: tuple[Tensor, Tensor]) -> Tensor:
-    """The ReLU of a norm that was kept."""
-    return ops.maximum(norm[0], 0)  # not relu: the compiler would keep the forward pass's
+def rectified(norm: tuple[Tensor, Tensor], upstream: Tensor) -> Tensor:
+    """The ReLU of a norm that was kept, not before ``upstream``, the gradient from above, is there."""
+    return ops.maximum(norm[0], zero_after(upstream))
 
 
 def linear_gradient(
