@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,10 @@ class RunConfig:
 
     epochs: int = option(5, "passes over the training events, warm-up included", low=2, high=100_000)
     warmup_epochs: int = option(1, "first epochs, which compile and are never scored", low=1, high=1000)
-    batch_size: int = option(1, "events per step", low=1, high=65_536)
+    batch_size: int = option(1, "events per step of each rank", low=1, high=65_536)
+    global_batch_size: int = option(
+        0, "events per step of all ranks together; 0: batch_size of each", low=0, high=2**31 - 1
+    )
     train_events: int = option(1, "training events", low=1, high=100_000_000)
     validation_events: int = option(1, "validation events", low=1, high=100_000_000)
     seed: int = option(1, "seed of the initial weights and of everything drawn later", low=0, high=2**31 - 1)
@@ -47,6 +51,15 @@ class RunConfig:
     deterministic: bool = option(True, "deterministic kernels: same seed, same bits")
     threads: int = option(0, "CPU threads; 0: all that this process may use", low=0, high=4096)
     data: str = option("", "folder of the data set; empty: the cache, made there if it is missing")
+    lr_scaling: str = option(
+        "none",
+        "learning rate times the ratio of all ranks' batch to batch_size (linear), or its root (sqrt)",
+        choices=("none", "linear", "sqrt"),
+    )
+    lr_warmup_steps: int = option(
+        0, "first steps, in which the learning rate rises from nearly 0", low=0, high=2**31 - 1
+    )
+    compression: str = option("none", "number format of gradients between ranks", choices=("none", "fp16"))
 
     def check(self) -> None:
         """Looks at keys that depend on each other.
@@ -64,6 +77,29 @@ class RunConfig:
                 f"batch_size: expected at most the {self.train_events} training events, "
                 f"got {self.batch_size}; lower --batch-size or raise --set train_events"
             )
+
+    def on(self, ranks: int) -> Self:
+        """The configuration of each of so many ranks, with the batch sizes that it comes to.
+
+        Raises:
+            UsageError: The events of a step do not divide among the ranks, or are more than there are.
+        """
+        whole = self.global_batch_size or self.batch_size * ranks
+        if whole % ranks:
+            raise UsageError(f"global_batch_size: expected a multiple of the {ranks} ranks, got {whole}")
+        if whole > self.train_events:
+            raise UsageError(
+                f"global_batch_size: expected at most the {self.train_events} training events, got {whole} "
+                f"on {ranks} rank(s); lower --batch-size or --global-batch-size, or raise --set train_events"
+            )
+        config = dataclasses.replace(self, batch_size=whole // ranks, global_batch_size=whole)
+        config.check()
+        return config
+
+    def learning_rate_factor(self, ranks: int) -> float:
+        """What ``lr_scaling`` multiplies the learning rate by, which was chosen for ``batch_size``."""
+        ratio = (self.global_batch_size or self.batch_size * ranks) / self.batch_size
+        return {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[self.lr_scaling]
 
     def settled(self, device: str, room: int | None) -> Self:  # noqa: ARG002 (for subclasses)
         """The configuration with a value for every key that is ``auto``.
@@ -162,6 +198,8 @@ def resolve(
                 raise UsageError(_unknown("key", key, fields, origin))
             values[key] = _parse(fields[key], value, origin)
             origins[key] = origin
+    if values.get("global_batch_size") and "batch_size" in values:
+        raise UsageError("batch_size and global_batch_size contradict each other; leave one of them out")
     config = dataclasses.replace(base, **values)
     config.check()
     changed = tuple(name for name in fields if getattr(config, name) != getattr(base, name))

@@ -147,7 +147,7 @@ def _gpus() -> Check:
 def _horovod() -> Check:
     version = package_version("horovod")
     # As released it does not build with a TensorFlow that has Keras 3; the image's build leaves one file out.
-    remedy = "use the container image"
+    remedy = "make horovod, or use the container image"
     return Check("Horovod", version is not None, version or "not installed", "several ranks", remedy)
 
 

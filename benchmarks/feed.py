@@ -12,6 +12,7 @@ from benchmarks.timing import clock
 from benchmarks.workload import Batch
 
 DEPTH = 2  # batches ready ahead of the device
+PATIENCE_SECONDS = 5.0
 
 
 class Feed:
@@ -38,7 +39,8 @@ class Feed:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join()
+        # After an error nobody wants the batch under way, which may wait for ranks that are gone.
+        self._thread.join(None if kind is None else PATIENCE_SECONDS)
 
     def __iter__(self) -> Iterator[tuple[Batch, Any, Any]]:
         while True:

@@ -14,6 +14,7 @@ from benchmarks.feed import Feed
 from benchmarks.result import Spread
 from benchmarks.timing import EpochTimer, clock
 from benchmarks.workload import Events, Tensor
+from benchmarks.world import LONE_WORLD, World
 
 PASSES = 3
 # Events go through one by one in at least PASSES passes, and in more until there are this many latencies
@@ -23,26 +24,38 @@ SINGLE_SECONDS = 20.0
 
 
 def measure(
-    backend: Backend, predict: Callable[[Tensor], Tensor], events: Events, batch_size: int
+    backend: Backend,
+    predict: Callable[[Tensor], Tensor],
+    events: Events,
+    batch_size: int,
+    world: World = LONE_WORLD,
 ) -> dict[str, Any]:
     """Times ``predict`` over the validation events, with batches that are already compiled for.
+
+    Of several ranks, each takes all the events, all ranks at once: a pass has done the events of all of
+    them when the slowest is through. One event at a time is the first rank's alone, while others wait.
 
     Returns:
         ``batch``: batch_size and events_per_second over the passes; ``single``: the same at a batch
         of one, and latency_seconds (count, p50, p95, p99) from host array to predictions on the host.
     """
     rates = []
-    for _ in range(PASSES):
+    for _ in range(PASSES + (world.size > 1)):  # another rank may have compiled for the last, smaller batch
         done = 0
         feed = Feed(events.batches("validation", batch_size), backend.put)
-        with EpochTimer(backend.drain) as timer, feed:
+        with EpochTimer(backend.drain, world.barrier) as timer, feed:
             for batch, inputs, _targets in feed:
                 predict(inputs)
                 done += batch.events
-        rates.append(done / timer.seconds)
+        rates.append(world.size * done / max(world.gather(timer.seconds)))
+    single = _single(backend, predict, events) if world.rank == 0 else {}
+    world.barrier()
     return {
-        "batch": {"batch_size": batch_size, "events_per_second": dataclasses.asdict(Spread.of(rates))},
-        "single": _single(backend, predict, events),
+        "batch": {
+            "batch_size": batch_size,
+            "events_per_second": dataclasses.asdict(Spread.of(rates[-PASSES:])),
+        },
+        "single": single,
     }
 
 

@@ -4,35 +4,43 @@ from __future__ import annotations
 
 import logging
 import shutil
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 import click
 
 from benchmarks import report
 from benchmarks.config import Resolved
-from benchmarks.errors import RunFailedError, Terminated, UsageError
+from benchmarks.errors import RunFailedError, UsageError
 from benchmarks.progress import Progress
+from benchmarks.ranks import ALONE, Place
 from benchmarks.result import RunResult, write_json
 from benchmarks.runner import run
+from benchmarks.stopping import on_stopping, raise_once
 from datasets.errors import DataError
 from hepscore_adapter.summary import summary
 from hepscore_adapter.validate import summary_path, validate_summary, write_summary
 
 FREE_BYTES = 4 << 20  # room that the files of a run need, with some to spare
 EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 130, 143
-STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 log = logging.getLogger("hepbench")
 
 
-def run_job(resolved: Resolved, output: Path | None, *, force: bool, quiet: bool, debug: bool = False) -> int:
+def run_job(
+    resolved: Resolved,
+    output: Path | None,
+    *,
+    force: bool,
+    quiet: bool,
+    debug: bool = False,
+    place: Place = ALONE,
+    gpus: int = 0,
+) -> int:
     """Runs, writes the result and, for a run that has a score, the summary.
 
     Args:
@@ -42,6 +50,8 @@ def run_job(resolved: Resolved, output: Path | None, *, force: bool, quiet: bool
             wrong call costs nothing and a run that is killed leaves no score but its own.
         quiet: Nothing on the terminal but the one line of a run that did not end well.
         debug: Tracebacks on the terminal, too, not in run.log only.
+        place: Which rank of the run this is; only rank 0 writes.
+        gpus: How many GPUs were asked for; 0 for whatever there is.
 
     Returns:
         Exit code: 0, 1 for a failed run, 130 or 143 for an interrupted one.
@@ -49,12 +59,14 @@ def run_job(resolved: Resolved, output: Path | None, *, force: bool, quiet: bool
     Raises:
         UsageError: The output folder cannot be used, or holds a result and ``force`` is not given.
         DataError: The events are damaged, too few, or cannot be made; no file is written then.
-        RunFailedError: The result could not be written.
+        RunFailedError: The result could not be written, or the ranks did not come together.
     """
+    if place.rank:
+        return _take_part(resolved, place, gpus, debug)
     folder = output or default_folder(resolved)
     made = check_folder(folder, force)
-    with on_stopping(_raise_once):
-        result = _run(resolved, folder, made, quiet, debug)
+    with on_stopping(raise_once):
+        result = _run(resolved, folder, made, quiet, debug, place, gpus)
         try:
             _write(result, folder)
         finally:  # the figures, at least, where the disk is full
@@ -67,19 +79,40 @@ def run_job(resolved: Resolved, output: Path | None, *, force: bool, quiet: bool
             )
         return 0
     click.echo(f"hepbench: {result.status}: {result.reason} (see {folder / 'result.json'})", err=True)
+    return _exit_code(result)
+
+
+def _exit_code(result: RunResult) -> int:
+    if result.status == "ok":
+        return 0
     if result.status == "failed":
         return EXIT_FAILED
-    return EXIT_TERMINATED if result.reason == "SIGTERM" else EXIT_INTERRUPTED
+    return EXIT_TERMINATED if result.reason.startswith("SIGTERM") else EXIT_INTERRUPTED
 
 
-def _run(resolved: Resolved, folder: Path, made: bool, quiet: bool, debug: bool) -> RunResult:
+def _take_part(resolved: Resolved, place: Place, gpus: int, debug: bool) -> int:
+    """Runs a rank other than 0: no file, and no word unless it fails."""
+    log.handlers = [logging.StreamHandler() if debug else logging.NullHandler()]
+    log.propagate = False
+    with on_stopping(raise_once):
+        result = run(resolved, Progress(visible=False, terminal=False), place=place, gpus=gpus)
+    if result.status != "ok":
+        click.echo(f"hepbench: {result.status}: {result.reason}", err=True)
+    return _exit_code(result)
+
+
+def _run(
+    resolved: Resolved, folder: Path, made: bool, quiet: bool, debug: bool, place: Place, gpus: int
+) -> RunResult:
     progress = Progress(visible=not quiet, terminal=sys.stderr.isatty())
     try:
         with _logging_to(folder / "run.log", debug):
             log.info("configuration: %s", resolved.to_dict())
-            result = _scored(run(resolved, progress, begins=lambda: _remove_summaries(folder)))
+            result = _scored(
+                run(resolved, progress, lambda: remove_summaries(folder), place=place, gpus=gpus)
+            )
             log.info("status: %s %s", result.status, result.reason)
-    except (UsageError, DataError, KeyboardInterrupt):
+    except (UsageError, DataError, RunFailedError, KeyboardInterrupt):
         _leave_nothing(folder, made)  # there was no run
         raise
     return result
@@ -94,6 +127,11 @@ def _scored(result: RunResult) -> RunResult:
     except ValueError as error:
         return replace(result, status="failed", reason=f"no valid summary: {error}")
     return result
+
+
+def this_program() -> list[str]:
+    """The interpreter with its options and the program, as this process was started, without arguments."""
+    return [sys.executable, *sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv[1:])]]
 
 
 def default_folder(resolved: Resolved) -> Path:
@@ -130,7 +168,7 @@ def check_folder(folder: Path, force: bool) -> bool:
     return made
 
 
-def _remove_summaries(folder: Path) -> None:
+def remove_summaries(folder: Path) -> None:
     """From here on, whatever happens to the run, hep-score finds no score that is not its own."""
     for old in folder.glob("*_summary.json"):
         old.unlink()
@@ -148,7 +186,7 @@ def _write(result: RunResult, folder: Path) -> None:
     try:
         write_json(folder / "result.json", result.to_dict())
         if result.status == "ok":
-            write_summary(result, folder)
+            write_summary([result], folder)
     except OSError as error:
         raise RunFailedError(f"cannot write the result to {folder}: {error.strerror}") from None
 
@@ -177,22 +215,3 @@ def _logging_to(path: Path, debug: bool) -> Iterator[None]:
         log.handlers = []
         with suppress(OSError):  # a full disk again
             file.close()
-
-
-@contextmanager
-def on_stopping(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Calls ``handler`` at Ctrl-C and SIGTERM, unless whoever started this process has them ignored."""
-    heeded = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
-    previous = {number: signal.signal(number, handler) for number in heeded}
-    try:
-        yield
-    finally:
-        for number, old in previous.items():
-            signal.signal(number, old)
-
-
-def _raise_once(number: int, _frame: FrameType | None) -> None:
-    """Only the first signal: a terminal or a batch system tells every process, and a sweep passes it on."""
-    for each in STOPPING:
-        signal.signal(each, signal.SIG_IGN)
-    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt

@@ -30,7 +30,7 @@ class Progress:
         self._terminal = visible and terminal
         self._bar: Any = None
         self._started = self._refreshed = 0.0
-        self._done = 0
+        self._done = self._events = 0
 
     def note(self, line: str) -> None:
         """One line of text."""
@@ -41,7 +41,7 @@ class Progress:
     def epoch_begins(self, index: int, epochs: int, events: int) -> None:
         """An epoch of ``events`` events starts."""
         self._started = self._refreshed = clock()
-        self._done = 0
+        self._done, self._events = 0, events
         if self._terminal:
             label = f"epoch {index + 1}/{epochs}"
             self._bar = click.progressbar(
@@ -51,7 +51,7 @@ class Progress:
 
     def step(self, events: int, loss: Callable[[], float]) -> None:
         """A step of ``events`` events is done; ``loss`` fetches its loss from the device."""
-        self._done += events
+        self._done = min(self._done + events, self._events)
         now = clock()
         if self._bar is not None and now - self._refreshed >= REFRESH_SECONDS:
             self._refreshed = now

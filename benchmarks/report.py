@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def comparison(results: Sequence[tuple[str, RunResult]]) -> str:
         [{**result.config, "data_sha256": result.data_sha256[:12] or "-"} for _, result in results]
     )
     heading = "These settings differ:" if differing else "All with the same settings and data."
-    return "\n".join([*_align(rows), "", heading, *differing])
+    return "\n".join([*align(rows), "", heading, *differing])
 
 
 def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -51,7 +51,28 @@ def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def plot(results: Sequence[tuple[str, RunResult]], path: Path) -> None:
-    """Draws loss and throughput by epoch, warm-up epochs as open markers.
+    """Draws loss and throughput by epoch, warm-up epochs as open markers; raises as ``draw``."""
+
+    def fill(loss: Any, throughput: Any) -> None:
+        for name, result in results:
+            _draw(loss, name, result.epochs, [epoch.loss for epoch in result.epochs])
+            _draw(throughput, name, result.epochs, [epoch.throughput for epoch in result.epochs])
+        loss.set_ylabel("Training loss")
+        throughput.set_ylabel("Training throughput [events/s]")
+        throughput.set_xlabel("Epoch (open: warm-up, not scored)")
+        throughput.set_ylim(bottom=0)
+        throughput.xaxis.get_major_locator().set_params(integer=True)
+        throughput.legend(loc="lower right", fontsize="x-small")
+
+    draw(path, fill)
+
+
+def draw(path: Path, fill: Callable[[Any, Any], None]) -> None:
+    """Draws two diagrams, one above the other, with one x axis.
+
+    Args:
+        path: Of the picture.
+        fill: Draws into the axes of the upper and the lower one.
 
     Raises:
         UsageError: The plotting libraries are missing, or the file's ending is not an image format.
@@ -64,16 +85,7 @@ def plot(results: Sequence[tuple[str, RunResult]], path: Path) -> None:
         raise UsageError(f"plots need {error.name}: pip install '.[report]'") from None
     with style.context(mplhep.style.ROOT):
         figure = Figure(figsize=(10, 12), layout="constrained")
-        loss, throughput = figure.subplots(2, 1, sharex=True)
-        for name, result in results:
-            _draw(loss, name, result.epochs, [epoch.loss for epoch in result.epochs])
-            _draw(throughput, name, result.epochs, [epoch.throughput for epoch in result.epochs])
-        loss.set_ylabel("Training loss")
-        throughput.set_ylabel("Training throughput [events/s]")
-        throughput.set_xlabel("Epoch (open: warm-up, not scored)")
-        throughput.set_ylim(bottom=0)
-        throughput.xaxis.get_major_locator().set_params(integer=True)
-        throughput.legend(loc="lower right", fontsize="x-small")
+        fill(*figure.subplots(2, 1, sharex=True))
         try:
             figure.savefig(path, dpi=100)
         except ValueError as error:
@@ -92,7 +104,7 @@ def _run(name: str, result: RunResult) -> str:
     title = f"{name}: {result.workload}, preset {config.get('preset')}, seed {result.seed}, {result.status}"
     lines = [title if not result.reason else f"{title}: {result.reason}"]
     if result.epochs:
-        lines += ["", *_align([_EPOCH_HEADER, *map(_epoch, result.epochs)])]
+        lines += ["", *align([_EPOCH_HEADER, *map(_epoch, result.epochs)])]
     details = [(label, text) for label, text in _details(result) if text]
     width = max(len(label) for label, _ in details)
     return "\n".join([*lines, "", *(f"{label:<{width}}  {text}" for label, text in details)])
@@ -102,12 +114,12 @@ def _epoch(epoch: EpochRecord) -> tuple[str, ...]:
     return (
         str(epoch.index),
         "warm-up" if epoch.warmup else "",
-        _number(epoch.seconds),
-        _number(epoch.throughput),
-        _number(epoch.loss),
+        number(epoch.seconds),
+        number(epoch.throughput),
+        number(epoch.loss),
         f"{100 * epoch.input_wait_fraction:.1f} %",
-        _number(epoch.validation.get("loss")),
-        _number(epoch.validation.get("accuracy")),
+        number(epoch.validation.get("loss")),
+        number(epoch.validation.get("accuracy")),
     )
 
 
@@ -117,13 +129,14 @@ def _details(result: RunResult) -> Iterable[tuple[str, str]]:
     yield "training", _spread(result.training()) if timed else ""
     yield "real elements", _elements(timed)
     yield from _inference(result.inference)
-    yield "quality", ", ".join(f"{name} {_number(value)}" for name, value in result.quality.items())
+    yield "quality", ", ".join(f"{name} {number(value)}" for name, value in result.quality.items())
     yield "peak memory", ", ".join(f"{name} {_gib(size)}" for name, size in result.peak_memory_bytes.items())
     settings = [f"{key} {config.get(key)}" for key in ("batch_size", "precision", "xla", "threads")]
     yield "settings", ", ".join([*settings, f"world_size {result.world_size}"])
+    yield "communication", _communication(result)
     yield "data", result.data_sha256[:12]
     yield "weights", result.weights_sha256[:12]
-    yield "machine", _machine(result.provenance)
+    yield "machine", machine(result.provenance)
 
 
 def _elements(timed: Sequence[EpochRecord]) -> str:
@@ -132,7 +145,19 @@ def _elements(timed: Sequence[EpochRecord]) -> str:
         return ""
     rate = statistics.median(epoch.elements / epoch.seconds for epoch in timed)
     padding = 1 - sum(epoch.elements for epoch in timed) / padded
-    return f"{_number(rate)} per second, padding {100 * padding:.1f} %"
+    return f"{number(rate)} per second, padding {100 * padding:.1f} %"
+
+
+def _communication(result: RunResult) -> str:
+    """What the messages between the ranks take on their own."""
+    size = result.distributed.get("bytes_per_step")
+    if size is None:
+        return ""
+    text = f"{size} bytes a step from each of {result.world_size} ranks"
+    if not result.timed:
+        return text
+    share = statistics.median(epoch.communication_seconds / epoch.seconds for epoch in result.timed)
+    return f"{text}, alone {100 * share:.1f} % of an epoch"
 
 
 def _inference(inference: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
@@ -146,7 +171,8 @@ def _inference(inference: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "latency, batch 1", f"{quantiles} ({latency['count']} events)"
 
 
-def _machine(provenance: Mapping[str, Any]) -> str:
+def machine(provenance: Mapping[str, Any]) -> str:
+    """The machine of a run in one line: CPU, cores, GPUs."""
     if not provenance:
         return ""
     cpu, gpus = provenance["cpu"], [gpu["name"] for gpu in provenance["gpus"]]
@@ -175,22 +201,24 @@ def _gib(size: int) -> str:
 
 def _with_ratio(value: float | None, first: float | None) -> str:
     if value is None or not first:
-        return _number(value)
-    return f"{_number(value)} ({value / first:.3f})"
+        return number(value)
+    return f"{number(value)} ({value / first:.3f})"
 
 
 def _spread(spread: Spread) -> str:
     return (
-        f"median {_number(spread.median)} events/s ({_number(spread.min)} to {_number(spread.max)},"
+        f"median {number(spread.median)} events/s ({number(spread.min)} to {number(spread.max)},"
         f" spread {100 * spread.relative_spread:.1f} %, n {spread.count})"
     )
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """A figure to four digits; a dash for one that there is not."""
     return "-" if value is None else "nan" if math.isnan(value) else f"{value:.4g}"
 
 
-def _align(rows: Sequence[Sequence[str]]) -> list[str]:
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of a table as lines, each column flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     padded = ([cell.rjust(width) for cell, width in zip(row, widths, strict=True)] for row in rows)
     return ["  ".join(cells).rstrip() for cells in padded]

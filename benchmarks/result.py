@@ -22,15 +22,18 @@ class EpochRecord:
     Attributes:
         index: Counts from 0.
         warmup: True for an epoch that is recorded and never scored (the first one compiles).
-        seconds: From an idle to a drained device, validation not included.
+        seconds: From an idle to a drained device, validation not included; of the slowest rank.
         events: Real events trained on, summed over the ranks.
         elements: Real (unpadded) elements in them.
         padded_elements: Elements the device worked on, padding included.
         steps: Optimiser steps.
         throughput: ``events / seconds``, in events/s.
         loss: Mean training loss over the events of the epoch.
-        input_wait_fraction: Share of ``seconds`` in which the device had no batch to work on.
+        input_wait_fraction: Share of ``seconds`` in which the device had no batch to work on; of
+            several ranks, their mean.
         validation: ``seconds``, ``loss`` and the metrics of the validation pass after the epoch.
+        communication_seconds: What the all-reduces of these steps take on their own, see
+            ``benchmarks.communication``; 0 on one rank.
     """
 
     index: int
@@ -44,6 +47,7 @@ class EpochRecord:
     loss: float
     input_wait_fraction: float
     validation: Mapping[str, float] = field(default_factory=dict)
+    communication_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,10 @@ class RunResult:
         breakdown: The same in bins, where a workload has such.
         inference: ``batch`` and ``single`` (batch of 1), see ``benchmarks.inference``.
         peak_memory_bytes: ``host`` and, where the device has memory of its own, ``device``; and
-            ``expected``, what the configuration foretold.
+            ``expected``, what the configuration foretold. Of several ranks, the one with the most.
+        distributed: ``learning_rate_factor``; of several ranks also ``launcher``, ``nodes``, ``libraries``,
+            ``ranks`` (of each ``node``, ``cores``, ``peak_memory_bytes``) and what
+            ``benchmarks.communication`` measured.
         weights_sha256: Hash of the final weights, in the model's order, little endian.
         data_sha256: Hash of the data set's manifest.
     """
@@ -116,6 +123,7 @@ class RunResult:
     data: Mapping[str, Any] = field(default_factory=dict)
     telemetry: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    distributed: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
@@ -185,7 +193,15 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         OSError: The folder cannot be written or is full; ``path`` is then as it was.
         ValueError: ``content`` holds NaN or an infinity.
     """
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all.
+
+    Raises:
+        OSError: The folder cannot be written or is full; ``path`` is then as it was.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8") as file:
@@ -195,6 +211,14 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def written(path: Path) -> tuple[int, int] | None:
+    """Another value after each time that the file was written; None where there is no file."""
+    if not path.exists():
+        return None
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns
 
 
 def read_result(path: Path) -> RunResult:

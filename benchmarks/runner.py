@@ -9,50 +9,74 @@ import dataclasses
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from benchmarks import backends, inference, provenance, workload
+from benchmarks import backends, communication, distributed, epochs, inference, provenance, workload
 from benchmarks.backends import Backend
 from benchmarks.cgroup import usable_cores
 from benchmarks.config import Resolved, RunConfig
-from benchmarks.errors import RunFailedError, Terminated
-from benchmarks.feed import Feed
+from benchmarks.epochs import train_epoch
+from benchmarks.errors import RunFailedError, Terminated, UsageError
 from benchmarks.memory import host_memory_peak_bytes, memory_available_bytes
 from benchmarks.progress import Progress
-from benchmarks.result import EpochRecord, RunResult
-from benchmarks.telemetry import Telemetry
+from benchmarks.ranks import ALONE, Place
+from benchmarks.result import RunResult
+from benchmarks.sharding import training_batches
+from benchmarks.telemetry import Telemetry, together
 from benchmarks.timing import EpochTimer
-from benchmarks.workload import Batch, Events, Tensor, Training, Workload
+from benchmarks.workload import Events, Tensor, Training, Workload
+from benchmarks.world import World
 
 log = logging.getLogger("hepbench")
 
 
-def run(resolved: Resolved, progress: Progress, begins: Callable[[], None] = lambda: None) -> RunResult:
+def run(
+    resolved: Resolved,
+    progress: Progress,
+    begins: Callable[[], None] = lambda: None,
+    *,
+    place: Place = ALONE,
+    gpus: int = 0,
+) -> RunResult:
     """Trains and measures; a run that fails or is stopped once it has its events still has a result.
+
+    Every rank of a run calls this. What it returns holds all ranks' figures on rank 0 only.
 
     Args:
         resolved: What to run.
         progress: Takes what a person is to see.
         begins: Called once the call has proved right and the events are there.
+        place: Which rank this is.
+        gpus: How many GPUs were asked for; 0 for whatever there is.
 
     Raises:
         UsageError: The call cannot be carried out on this machine.
         DataError: The events are damaged, too few, or cannot be made.
+        RunFailedError: The ranks did not come together.
     """
     backend = backends.load()
-    config = dataclasses.replace(resolved.config, threads=resolved.config.threads or usable_cores())
+    config = resolved.config.on(place.size)
+    world = distributed.join(place)
+    config = dataclasses.replace(config, threads=config.threads or usable_cores())
     suite = workload.load(config.workload)
-    events = suite.prepare(config, progress.note)
-    backend.configure(config)
-    config = config.settled(backend.device(), _room(backend))
+    events = world.in_turn(lambda: suite.prepare(config, progress.note))
+    backend.configure(config, place)
+    if gpus and backend.device() != "gpu":
+        raise UsageError(
+            f"--gpus {gpus}: expected a framework that can use a GPU, got one without; see hepbench doctor"
+        )
+    config = config.settled(backend.device(), world.agreed("room", _room(backend, place)))
+    factor = resolved.config.learning_rate_factor(place.size)
     measured = _Measured(
         workload=config.workload,
         config=dataclasses.replace(resolved, config=config).to_dict(),
         seed=config.seed,
+        world_size=place.size,
+        distributed={"learning_rate_factor": factor},
         data_sha256=events.sha256,
         data=dict(events.description()),
         provenance=provenance.collect(backend.versions()),
@@ -60,25 +84,35 @@ def run(resolved: Resolved, progress: Progress, begins: Callable[[], None] = lam
 
     def work() -> None:
         begins()
-        _Run(backend, suite, config, events, progress, measured).everything()
+        _Run(backend, suite, config, events, progress, measured, world).everything()
 
-    with Telemetry() as telemetry:
-        status, reason = _guarded(work, backend, config)
+    with Telemetry(place=place) as telemetry:
+        status, reason = _guarded(work, backend, config, world)
+    measured["telemetry"] = telemetry.summary()
     measured["peak_memory_bytes"] = _peak_memory(backend, config)
-    return RunResult(status=status, reason=reason, telemetry=telemetry.summary(), **measured)
+    if status == "ok":
+        status, reason = _guarded(lambda: _finish(config, measured, world), backend, config, world)
+    if status != "ok":
+        world.leave(status, reason)
+    return RunResult(status=status, reason=reason, **measured)
 
 
 class _Measured(dict[str, Any]):
     """Fields of the result, filled in as they become known, so that a broken run keeps what it has."""
 
 
-def _guarded(work: Callable[[], None], backend: Backend, config: RunConfig) -> tuple[str, str]:
+def _guarded(work: Callable[[], None], backend: Backend, config: RunConfig, world: World) -> tuple[str, str]:
     """Does the work; says how it ended as (status, reason)."""
+    try:
+        return _outcome(work, backend, config, world)
+    except KeyboardInterrupt as stop:
+        return "interrupted", "SIGTERM" if isinstance(stop, Terminated) else "Ctrl-C"
+
+
+def _outcome(work: Callable[[], None], backend: Backend, config: RunConfig, world: World) -> tuple[str, str]:
     try:
         work()
         return "ok", ""
-    except KeyboardInterrupt as stop:
-        return "interrupted", "SIGTERM" if isinstance(stop, Terminated) else "Ctrl-C"
     except RunFailedError as error:
         return "failed", str(error)
     except backend.OUT_OF_MEMORY as error:
@@ -86,7 +120,26 @@ def _guarded(work: Callable[[], None], backend: Backend, config: RunConfig) -> t
         return "failed", _does_not_fit(config, _first_line(error))
     except Exception as error:
         log.exception("unexpected error")
-        return "failed", f"unexpected {type(error).__name__}: {_first_line(error)}"
+        return world.blame(error) or ("failed", f"unexpected {type(error).__name__}: {_first_line(error)}")
+
+
+def _finish(config: RunConfig, measured: _Measured, world: World) -> None:
+    """Brings the figures of all ranks together; raises RunFailedError where the run has no score."""
+    own = {
+        "node": world.place.node,
+        "cores": len(os.sched_getaffinity(0)),
+        "peak_memory_bytes": measured["peak_memory_bytes"],
+    }
+    ranks, seen = zip(*world.gather((own, measured["telemetry"])), strict=True)
+    if world.rank:
+        return
+    if world.size > 1:
+        measured["distributed"]["ranks"] = ranks
+        measured["telemetry"] = together([rank["node"] for rank in ranks], seen)
+        peaks = [rank["peak_memory_bytes"] for rank in ranks]
+        measured["peak_memory_bytes"] = {key: max(peak[key] for peak in peaks) for key in peaks[0]}
+    if below := config.below_floor(measured["quality"]):
+        raise RunFailedError(f"did not train: {below}")
 
 
 def _first_line(error: BaseException) -> str:
@@ -105,10 +158,12 @@ def _does_not_fit(config: RunConfig, detail: str) -> str:
     return f"does not fit: {config.sizes()} is expected to take {expected}; {detail}; {config.smaller}"
 
 
-def _room(backend: Backend) -> int | None:
-    """Bytes of memory that the model may take; None where the device does not say."""
-    on_gpu = backend.device() == "gpu"
-    return backend.device_memory_total_bytes() if on_gpu else memory_available_bytes()
+def _room(backend: Backend, place: Place) -> int | None:
+    """Bytes of memory that the model of a rank may take; None where the device does not say."""
+    if backend.device() == "gpu":
+        return backend.device_memory_total_bytes()
+    room = memory_available_bytes()
+    return None if room is None else room // place.local_size
 
 
 def _peak_memory(backend: Backend, config: RunConfig) -> dict[str, int]:
@@ -128,37 +183,49 @@ class _Run:
         events: Events,
         progress: Progress,
         measured: _Measured,
+        world: World,
     ) -> None:
         self.backend, self.suite, self.config = backend, suite, config
-        self.events, self.progress, self.measured = events, progress, measured
+        self.events, self.progress, self.measured, self.world = events, progress, measured, world
 
     def everything(self) -> None:
         """Builds, trains, validates, measures inference; raises RunFailedError where there is no score."""
         self._check_memory()
-        xla = self.config.xla == "on"
+        config, world = self.config, self.world
+        xla = config.xla == "on"
         with EpochTimer(self.backend.drain) as building:
-            training = self.suite.build(self.config, np.random.default_rng(self.config.seed))
-            step = self.backend.train_step(training, xla)
+            training = self.suite.build(config, np.random.default_rng(config.seed))
+            self.backend.schedule(
+                training, self.measured["distributed"]["learning_rate_factor"], config.lr_warmup_steps
+            )
+            step = self.backend.train_step(training, xla, world, config.compression)
             predict = self.backend.predict_step(training.model, xla)
         seconds = self.measured["seconds"] = {"build": building.seconds}
         self.measured["model"] = _count(training.model)
-        for index in range(self.config.epochs):
+        if world.size > 1:
+            self._join_up(training)
+        for index in range(config.epochs):
             self._epoch(index, step, predict, training)
-        self.measured["weights_sha256"] = weights_sha256(training.model)
+        self._hash(training)
         self.progress.note("measuring inference")
         with EpochTimer(self.backend.drain) as timer:
             self.measured["inference"] = inference.measure(
-                self.backend, predict, self.events, self.config.batch_size
+                self.backend, predict, self.events, config.batch_size, world
             )
         seconds["inference"] = timer.seconds
-        below = self.config.below_floor(self.measured["quality"])
-        if below:
-            raise RunFailedError(f"did not train: {below}")
 
     def _check_memory(self) -> None:
-        room = _room(self.backend)
+        room = _room(self.backend, self.world.place)
         if room is not None and self.config.expected_memory_bytes() > room:
             raise RunFailedError(_does_not_fit(self.config, f"{room / 1e9:.1f} GB are available"))
+
+    def _join_up(self, training: Training) -> None:
+        """Says who is there, and measures what the ranks' messages cost."""
+        place, world = self.world.place, self.world
+        self.progress.note(f"{world.size} ranks on {place.nodes} node(s), started by {place.launcher}")
+        self.measured["distributed"] |= communication.describe(
+            self.backend, world, training.model.trainable_variables, self.config.compression
+        )
 
     def _epoch(
         self,
@@ -168,90 +235,47 @@ class _Run:
         training: Training,
     ) -> None:
         """Trains one epoch, validates, appends the record; raises RunFailedError if the loss is lost."""
-        epochs = self.config.epochs
-        batches = self.events.batches("train", self.config.batch_size)
-        self.progress.epoch_begins(index, epochs, self.config.train_events)
+        config, world = self.config, self.world
+        batches = training_batches(self.events, config.train_events, config.batch_size, world)
+        self.progress.epoch_begins(index, config.epochs, config.train_events)
         try:
-            trained = train_epoch(self.backend, step, batches, self.progress)
+            trained = train_epoch(self.backend, step, batches, self.progress, world)
         except BaseException:
-            self.progress.epoch_ends(epochs)
+            self.progress.epoch_ends(config.epochs)
             raise
-        events, elements, padded = (sum(column) for column in zip(*trained.sizes, strict=True))
-        if events != self.config.train_events:
-            raise RunFailedError(f"expected {self.config.train_events} events in epoch {index}, got {events}")
-        weighted = [size[0] * float(loss) for size, loss in zip(trained.sizes, trained.losses, strict=True)]
-        record = EpochRecord(
-            index=index,
-            warmup=index < self.config.warmup_epochs,
-            seconds=trained.seconds,
-            events=events,
-            elements=elements,
-            padded_elements=padded,
-            steps=len(weighted),
-            throughput=events / trained.seconds,
-            loss=math.fsum(weighted) / events,
-            input_wait_fraction=trained.wait_seconds / trained.seconds,
-        )
+        message = self.measured["distributed"].get("seconds_per_step", 0.0)
+        record = epochs.record(index, config, trained, world, message)
         if math.isfinite(record.loss):
             record = dataclasses.replace(record, validation=self._validate(predict, training))
         self.measured["epochs"] = (*self.measured.get("epochs", ()), record)
-        self.progress.epoch_ends(epochs, record)
+        self.progress.epoch_ends(config.epochs, record)
         if not math.isfinite(record.loss):
-            first = next(i for i, value in enumerate(weighted) if not math.isfinite(value))
+            first = epochs.first_lost(trained)
             raise RunFailedError(
                 f"did not train: the loss is {record.loss} from step {first} of epoch {index}"
             )
 
     def _validate(self, predict: Callable[[Tensor], Tensor], training: Training) -> dict[str, float]:
         """Loss and figures of merit over the validation events; the last call's become the quality."""
-        metrics = self.suite.metrics()
-        losses, events = [], []
-        with EpochTimer(self.backend.drain) as timer:
-            for batch in self.events.batches("validation", self.config.batch_size):
-                inputs = self.backend.put(batch.inputs)
-                predictions = predict(inputs)
-                loss = training.loss(predictions, self.backend.put(batch.targets), inputs)
-                losses.append(float(loss) * batch.events)
-                events.append(batch.events)
-                metrics.update(np.asarray(predictions), batch)
-        self.measured["quality"] = {"loss": math.fsum(losses) / sum(events), **metrics.result()}
-        self.measured["breakdown"] = metrics.breakdown()
-        return {"seconds": timer.seconds, **self.measured["quality"]}
+        seconds, self.measured["quality"], self.measured["breakdown"] = epochs.validate(
+            self.backend,
+            predict,
+            training,
+            self.events,
+            self.suite.metrics(),
+            self.config.batch_size,
+            self.world,
+        )
+        return {"seconds": seconds, **self.measured["quality"]}
 
-
-@dataclass(frozen=True)
-class Trained:
-    """What one pass over the training events took.
-
-    Attributes:
-        seconds: From an idle to a drained device.
-        wait_seconds: Of these, without a batch to work on.
-        sizes: Events, elements and padded elements of each step.
-        losses: Loss of each step, still on the device.
-    """
-
-    seconds: float
-    wait_seconds: float
-    sizes: list[tuple[int, int, int]]
-    losses: list[Tensor]
-
-
-def train_epoch(
-    backend: Backend,
-    step: Callable[[Tensor, Tensor], Tensor],
-    batches: Iterator[Batch],
-    progress: Progress,
-) -> Trained:
-    """Trains on the batches; everything in here is on the clock."""
-    losses: list[Tensor] = []
-    sizes: list[tuple[int, int, int]] = []
-    feed = Feed(batches, backend.put)
-    with EpochTimer(backend.drain) as timer, feed:
-        for batch, inputs, targets in feed:
-            losses.append(step(inputs, targets))
-            sizes.append((batch.events, batch.elements, batch.padded_elements))
-            progress.step(batch.events, lambda: float(losses[-1]))
-    return Trained(timer.seconds, feed.wait_seconds, sizes, losses)
+    def _hash(self, training: Training) -> None:
+        """Records the hash of the weights; raises RunFailedError where ranks have different ones."""
+        own = self.measured["weights_sha256"] = weights_sha256(training.model)
+        hashes = self.world.gather(own)
+        if others := [rank for rank, each in enumerate(hashes) if each != hashes[0]]:
+            raise RunFailedError(
+                f"ranks diverged: expected the weights of rank 0 on all, got others on {others}"
+            )
 
 
 def _count(model: Any) -> dict[str, int]:

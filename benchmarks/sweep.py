@@ -1,13 +1,13 @@
-"""One run for each value of a configuration key, a fresh process each, one by one; then their comparison."""
+"""A series of runs, a fresh process each, one by one, and their comparison: one for each value of a key."""
 
 from __future__ import annotations
 
-import dataclasses
+import os
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,8 +18,9 @@ import click
 from benchmarks import report
 from benchmarks.config import Resolved
 from benchmarks.errors import UsageError
-from benchmarks.job import EXIT_FAILED, check_folder, default_folder, on_stopping
-from benchmarks.result import RunResult, read_result
+from benchmarks.job import EXIT_FAILED, check_folder, default_folder, this_program
+from benchmarks.result import RunResult, read_result, written
+from benchmarks.stopping import on_stopping
 
 
 def configurations(
@@ -66,7 +67,13 @@ def _split(text: str) -> tuple[str, list[str]]:
 
 
 def run_sweep(
-    runs: Mapping[str, Resolved], output: Path | None, *, force: bool, quiet: bool, debug: bool
+    runs: Mapping[str, Resolved],
+    output: Path | None,
+    *,
+    force: bool,
+    quiet: bool,
+    debug: bool,
+    ranks: Sequence[str] = (),
 ) -> int:
     """Runs them all, whether or not one fails, until a signal comes; prints the comparison.
 
@@ -76,6 +83,7 @@ def run_sweep(
         force: Replace results that are there.
         quiet: Nothing on the terminal but a line for each run that did not end well.
         debug: Tracebacks on the terminal, too.
+        ranks: Options of a run that say how many ranks it has.
 
     Returns:
         Exit code: 0, 1 if a run failed, 130 or 143 after a signal.
@@ -83,8 +91,35 @@ def run_sweep(
     Raises:
         UsageError: A folder cannot be used, or holds a result and ``force`` is not given.
     """
+    planned = {name: Planned(resolved, tuple(ranks)) for name, resolved in runs.items()}
     parent = output or default_folder(next(iter(runs.values())))
-    folders = {name: parent / _folder_name(name) for name in runs}
+    code, _ = run_series(planned, parent, force=force, quiet=quiet, debug=debug)
+    return code
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run of a series.
+
+    Attributes:
+        options: Of ``hepbench run``, beside those that say the configuration.
+        cores: How many of the cores it gets; 0 for all.
+    """
+
+    resolved: Resolved
+    options: tuple[str, ...] = ()
+    cores: int = 0
+
+
+def run_series(
+    runs: Mapping[str, Planned], parent: Path, *, force: bool, quiet: bool, debug: bool
+) -> tuple[int, dict[str, RunResult]]:
+    """Runs what is planned, in folders of its names below ``parent``; else as ``run_sweep``.
+
+    Returns:
+        Exit code and what the runs measured, of those that were started.
+    """
+    folders = {name: parent / folder_name(name) for name in runs}
     switches = [f"--{name}" for name, on in {"force": force, "quiet": quiet, "debug": debug}.items() if on]
     relay, results = _Relay(), dict[str, RunResult]()
     made = check_folder(parent, force=True)  # whatever else lies there stays
@@ -93,12 +128,12 @@ def run_sweep(
             if check_folder(folder, force):
                 folder.rmdir()  # its run makes it
         with on_stopping(relay):
-            for number, (name, resolved) in enumerate(runs.items(), start=1):
+            for number, (name, planned) in enumerate(runs.items(), start=1):
                 if relay.signal:
                     break
                 if not quiet:
                     click.echo(f"run {number} of {len(runs)}: {name}", err=True)
-                results[name] = _run(resolved, folders[name], switches, relay)
+                results[name] = _run(planned, folders[name], switches, relay)
     finally:
         if made:
             with suppress(OSError):  # not empty, unless no run came as far as a result
@@ -110,11 +145,11 @@ def run_sweep(
         outcome = f"{results[name].status}: {results[name].reason}" if name in results else "not run"
         click.echo(f"hepbench: {name}: {outcome}", err=True)
     if relay.signal:
-        return 128 + relay.signal
-    return EXIT_FAILED if bad else 0
+        return 128 + relay.signal, results
+    return (EXIT_FAILED if bad else 0), results
 
 
-def _folder_name(name: str) -> str:
+def folder_name(name: str) -> str:
     """``KEY-VALUE``, with %2F for a slash and its like: another name for every other value."""
     key, _, value = name.partition("=")
     return f"{key}-{quote(value, safe='')}"
@@ -140,14 +175,16 @@ class _Relay:
         return self._process.wait()
 
 
-def _run(resolved: Resolved, folder: Path, switches: Sequence[str], relay: _Relay) -> RunResult:
+def _run(planned: Planned, folder: Path, switches: Sequence[str], relay: _Relay) -> RunResult:
     """One run as a person starts it; what it left, or else a record of how it ended."""
-    settings = [f"--set={key}={value}" for key, value in dataclasses.asdict(resolved.config).items()]
+    resolved = planned.resolved
+    settings = [f"--set={key}={getattr(resolved.config, key)}" for key in resolved.changed]
     wanted = ["run", resolved.config.workload, f"--preset={resolved.preset}", *settings]
     file = folder / "result.json"
-    before = _version(file)
-    code = relay.run([*_this_program(), *wanted, f"--output={folder}", *switches])
-    if _version(file) != before:
+    before = written(file)
+    with _on_cores(planned.cores):
+        code = relay.run([*this_program(), *wanted, f"--output={folder}", *switches, *planned.options])
+    if written(file) != before:
         return read_result(file)
     return RunResult(
         workload=resolved.config.workload,
@@ -158,14 +195,12 @@ def _run(resolved: Resolved, folder: Path, switches: Sequence[str], relay: _Rela
     )
 
 
-def _this_program() -> list[str]:
-    """The interpreter with its options and the program, as this process was started, without arguments."""
-    return [sys.executable, *sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv[1:])]]
-
-
-def _version(file: Path) -> tuple[int, int] | None:
-    """Another one after each write; None where there is no file."""
-    if not file.exists():
-        return None
-    status = file.stat()
-    return status.st_ino, status.st_mtime_ns
+@contextmanager
+def _on_cores(count: int) -> Iterator[None]:
+    """What starts in here may use the first so many cores of this process; 0 for all."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(cores)[: count or None])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)

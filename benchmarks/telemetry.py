@@ -8,7 +8,7 @@ import resource
 import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ import psutil
 
 from benchmarks import nvml
 from benchmarks.memory import host_memory_peak_bytes
+from benchmarks.ranks import ALONE, Place
 
 
 class _Clock(NamedTuple):
@@ -66,10 +67,14 @@ class Telemetry:
     """Watches the machine while its ``with`` block runs; ``summary`` says what it saw.
 
     A daemon thread takes a sample on entry, one each ``interval`` seconds and one on exit.
+
+    Args:
+        interval: Between samples, in s.
+        place: Of several ranks, one watches its own GPU only.
     """
 
-    def __init__(self, interval: float = 1.0) -> None:
-        self._interval = interval
+    def __init__(self, interval: float = 1.0, place: Place = ALONE) -> None:
+        self._interval, self._place = interval, place
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="telemetry", daemon=True)
         self._gpus: list[_Gpu] = []
@@ -81,7 +86,7 @@ class Telemetry:
         self._foreign: list[float] = []
 
     def __enter__(self) -> Telemetry:
-        self._gpus = [_Gpu(index, handle) for index, handle in nvml.visible_handles().items()]
+        self._gpus = [_Gpu(index, handle) for index, handle in nvml.handles_of(self._place).items()]
         self._sample()
         self._thread.start()
         return self
@@ -137,6 +142,40 @@ class Telemetry:
         for gpu in self._gpus:
             gpu.sample()
         self._costs.append(time.thread_time() - cost)
+
+
+def together(nodes: Sequence[int], seen: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the ranks of a run saw, as one: memory, cores, GPUs and energy summed.
+
+    Maxima are summed, too, as if they had come at the same time.
+
+    Args:
+        nodes: The number of each rank's node.
+        seen: The summary of each rank.
+    """
+
+    def foreign(of: str) -> float:
+        """What was no rank's: the first rank of a node saw it all, and the other ranks in it."""
+        total = 0.0
+        for node in set(nodes):
+            first, *others = (each for each, where in zip(seen, nodes, strict=True) if where == node)
+            ours = sum(other[f"cpu_cores_{of}"] for other in others)
+            total += max(0.0, first[f"foreign_cpu_cores_{of}"] - ours)
+        return total
+
+    energies = [each["gpu_energy_joules"] for each in seen]
+    return {
+        **seen[0],
+        "seconds": max(each["seconds"] for each in seen),
+        **{
+            key: sum(each[key] for each in seen)
+            for key in ("rss_bytes_max", "cpu_cores_mean", "cpu_cores_max")
+        },
+        "foreign_cpu_cores_mean": foreign("mean"),
+        "foreign_cpu_cores_max": foreign("max"),
+        "gpus": [gpu for each in seen for gpu in each["gpus"]],
+        "gpu_energy_joules": None if None in energies else sum(energies),
+    }
 
 
 def _cores(before: _Clock, after: _Clock) -> tuple[float, float]:

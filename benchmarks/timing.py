@@ -10,16 +10,21 @@ from types import TracebackType
 class EpochTimer:
     """Times what stands in its ``with`` block, from an idle device to a drained device.
 
+    Args:
+        drain: Returns when the device has finished.
+        barrier: Returns when every rank has come so far; the clock starts after it.
+
     Attributes:
         seconds: Elapsed time, known after the block.
     """
 
-    def __init__(self, drain: Callable[[], None]) -> None:
-        self._drain = drain
+    def __init__(self, drain: Callable[[], None], barrier: Callable[[], None] = lambda: None) -> None:
+        self._drain, self._barrier = drain, barrier
         self.seconds = 0.0
 
     def __enter__(self) -> EpochTimer:
         self._drain()
+        self._barrier()
         self._start = time.perf_counter()
         return self
 

@@ -30,6 +30,8 @@ class Batch:
         elements: Real (unpadded) elements in it.
         padded_elements: Elements in the arrays, padding included.
         truth: What only the metrics look at, as the workload likes it; it never goes to the device.
+        denominators: What each term of the loss was divided by, so that ranks can be averaged as one
+            batch would be; empty for a loss of one term that is a mean over the events.
     """
 
     inputs: Any
@@ -38,6 +40,7 @@ class Batch:
     elements: int
     padded_elements: int
     truth: Any = None
+    denominators: tuple[float, ...] = ()
 
 
 class Events(Protocol):
@@ -50,8 +53,11 @@ class Events(Protocol):
     def description(self) -> Mapping[str, Any]:
         """Where the events come from, JSON values."""
 
-    def batches(self, split: str, batch_size: int) -> Iterator[Batch]:
-        """Batches of ``train`` or ``validation`` in stored order; the last may be smaller."""
+    def batches(self, split: str, batch_size: int, rank: int = 0, ranks: int = 1) -> Iterator[Batch]:
+        """Batches of ``train`` or ``validation`` in stored order; the last may be smaller.
+
+        Of them, those at ``rank``, ``rank + ranks``, ...: together the ranks take what one would.
+        """
 
 
 class Metrics(Protocol):
@@ -59,6 +65,9 @@ class Metrics(Protocol):
 
     def update(self, predictions: np.ndarray, batch: Batch) -> None:
         """Takes in the predictions for one batch."""
+
+    def merge(self, other: Any) -> None:
+        """Takes in what another of its kind has collected."""
 
     def result(self) -> dict[str, float]:
         """The figures over all batches so far."""
@@ -73,7 +82,8 @@ class Training:
 
     Attributes:
         model: keras.Model, initial weights drawn from the run's generator.
-        loss: (predictions, targets, inputs) to a scalar, in ``keras.ops``.
+        loss: (predictions, targets, inputs) to a scalar, or to a vector of terms to be added, in
+            ``keras.ops``; each term is a mean, see ``Batch.denominators``.
         optimizer: keras.optimizers.Optimizer.
     """
 
@@ -114,6 +124,11 @@ def describe(name: str) -> str:
     """First line of a workload's documentation."""
     text = importlib.import_module(REGISTRY[name]).__doc__ or ""
     return text.splitlines()[0]
+
+
+def image_name(name: str) -> str:
+    """The name of a workload's container image, which hep-score calls a benchmark."""
+    return f"{name.replace('_', '-')}-bmk"
 
 
 def make_events(name: str, config: RunConfig, folder: Path | None, note: Callable[[str], None]) -> Path:

@@ -12,7 +12,9 @@ from typing import Any, Protocol, cast
 
 from benchmarks.config import RunConfig
 from benchmarks.errors import UsageError
+from benchmarks.ranks import ALONE, Place
 from benchmarks.workload import Tensor, Training
+from benchmarks.world import LONE_WORLD, World
 
 SUPPORTED = ("tensorflow",)
 
@@ -22,8 +24,8 @@ class Backend(Protocol):
 
     OUT_OF_MEMORY: tuple[type[BaseException], ...]
 
-    def configure(self, config: RunConfig) -> None:
-        """Threads, determinism, precision and seeds; before anything touches the device."""
+    def configure(self, config: RunConfig, place: Place = ALONE) -> None:
+        """Threads, determinism, precision, seeds and this rank's GPU; before anything touches the device."""
 
     def device(self) -> str:
         """``gpu`` or ``cpu``, where the model runs."""
@@ -34,8 +36,20 @@ class Backend(Protocol):
     def put(self, arrays: Any) -> Tensor:
         """A numpy array, or a tuple or dictionary of such, to the device."""
 
-    def train_step(self, training: Training, xla: bool) -> Callable[[Tensor, Tensor], Tensor]:
-        """A compiled (inputs, targets) -> loss that updates the weights."""
+    def schedule(self, training: Training, factor: float, warmup_steps: int) -> None:
+        """Multiplies the learning rate, and lets it rise over the first steps; before ``train_step``."""
+
+    def train_step(
+        self, training: Training, xla: bool, world: World = LONE_WORLD, compression: str = "none"
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """A compiled (inputs, targets) -> loss that updates the weights.
+
+        In a world of several ranks, targets are pairs (targets, shares), see ``benchmarks.sharding``,
+        and the loss is that of all ranks together.
+        """
+
+    def exchange(self, world: World, compression: str) -> Callable[[Tensor], Tensor]:
+        """A compiled list of arrays -> their sums over the ranks, as a step does it with its gradients."""
 
     def predict_step(self, model: Any, xla: bool) -> Callable[[Tensor], Tensor]:
         """A compiled inputs -> predictions."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -12,20 +12,28 @@ import keras
 import tensorflow as tf
 
 from benchmarks import nvml
+from benchmarks.backends import learning_rate
 from benchmarks.config import RunConfig
+from benchmarks.ranks import ALONE, Place
 from benchmarks.workload import Tensor, Training
+from benchmarks.world import LONE_WORLD, World
 
+F = TypeVar("F", bound=Callable[..., Any])
 OUT_OF_MEMORY: tuple[type[BaseException], ...] = (tf.errors.ResourceExhaustedError, MemoryError)
 
 
-def configure(config: RunConfig) -> None:
-    """Threads, determinism, precision and seeds; before anything touches the device."""
+def configure(config: RunConfig, place: Place = ALONE) -> None:
+    """Threads, determinism, precision, seeds and this rank's GPU; before anything touches the device."""
     tf.config.threading.set_intra_op_parallelism_threads(config.threads)
     # Kernels that run side by side on a CPU round differently from run to run (seen with oneDNN's
     # matrix products under load): one at a time, each on all threads, is what repeats to the bit.
     side_by_side = 1 if config.deterministic and device() == "cpu" else config.threads
     tf.config.threading.set_inter_op_parallelism_threads(side_by_side)
-    for gpu in tf.config.list_physical_devices("GPU"):
+    gpus = tf.config.list_physical_devices("GPU")
+    if place.size > 1 and gpus:
+        gpus = [gpus[place.local_rank % len(gpus)]]
+        tf.config.set_visible_devices(gpus, "GPU")
+    for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
@@ -61,34 +69,64 @@ def put(arrays: Any) -> Tensor:
     return tf.nest.map_structure(tf.convert_to_tensor, arrays)
 
 
-def train_step(training: Training, xla: bool) -> Callable[[Tensor, Tensor], Tensor]:
-    """A compiled (inputs, targets) -> loss that updates the weights."""
+def schedule(training: Training, factor: float, warmup_steps: int) -> None:
+    """Multiplies the learning rate, and lets it rise over the first steps; before ``train_step``."""
+    learning_rate.scale(training.optimizer, factor, warmup_steps)
+
+
+def train_step(
+    training: Training, xla: bool, world: World = LONE_WORLD, compression: str = "none"
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """A compiled (inputs, targets) -> loss that updates the weights; see ``Backend``."""
     model, optimizer = training.model, training.optimizer
     if keras.config.dtype_policy().name == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(model.trainable_variables)
     variables = [variable.value for variable in model.trainable_variables]
+    world.broadcast([variable.value for variable in model.variables])
 
-    @tf.function(jit_compile=xla)  # type: ignore[untyped-decorator]
-    def step(inputs: Tensor, targets: Tensor) -> Tensor:
+    def gradients(inputs: Tensor, targets: Tensor, shares: Tensor) -> tuple[Tensor, list[Tensor]]:
         with tf.GradientTape() as tape:
-            loss = training.loss(model(inputs, training=True), targets, inputs)
+            terms = training.loss(model(inputs, training=True), targets, inputs)
+            loss = tf.reduce_sum(terms if shares is None else terms * tf.cast(shares, terms.dtype))
             scaled = optimizer.scale_loss(loss)
-        optimizer.apply(tape.gradient(scaled, variables), model.trainable_variables)
-        return loss
+        return loss, tape.gradient(scaled, variables)
 
-    compiled: Callable[[Tensor, Tensor], Tensor] = step
-    return compiled
+    def update(computed: Sequence[Tensor]) -> None:
+        optimizer.apply(computed, model.trainable_variables)
+
+    if world.size == 1:
+
+        def step(inputs: Tensor, targets: Tensor) -> Tensor:
+            loss, computed = gradients(inputs, targets, None)
+            update(computed)
+            return loss
+
+        return _compiled(step, xla)
+
+    gradients, update = _compiled(gradients, xla), _compiled(update, xla)
+
+    def step_of_ranks(inputs: Tensor, targets: tuple[Tensor, Tensor]) -> Tensor:
+        loss, computed = gradients(inputs, *targets)
+        # Outside what XLA compiles: it knows nothing of other ranks.
+        update(world.summed(computed, compression))
+        return world.summed([loss], name="loss")[0]
+
+    return _compiled(step_of_ranks, xla=False)
+
+
+def exchange(world: World, compression: str) -> Callable[[Tensor], Tensor]:
+    """A compiled list of arrays -> their sums over the ranks, as a step does it with its gradients."""
+    return _compiled(lambda arrays: world.summed(arrays, compression), xla=False)
 
 
 def predict_step(model: Any, xla: bool) -> Callable[[Tensor], Tensor]:
     """A compiled inputs -> predictions."""
+    return _compiled(lambda inputs: model(inputs, training=False), xla)
 
-    @tf.function(jit_compile=xla)  # type: ignore[untyped-decorator]
-    def step(inputs: Tensor) -> Tensor:
-        return model(inputs, training=False)
 
-    compiled: Callable[[Tensor], Tensor] = step
+def _compiled(function: F, xla: bool) -> F:
+    compiled: F = tf.function(function, jit_compile=xla)
     return compiled
 
 

@@ -173,10 +173,10 @@ class GraphEvents:
         """The manifest without its list of files."""
         return {key: value for key, value in self._store.manifest.items() if key != "files"}
 
-    def batches(self, split: str, batch_size: int) -> Iterator[Batch]:
+    def batches(self, split: str, batch_size: int, rank: int = 0, ranks: int = 1) -> Iterator[Batch]:
         """Batches in stored order; the last one may hold fewer graphs."""
         stored, count = self._store.split(split), self._counts[split]
-        for start in range(0, count, batch_size):
+        for start in range(rank * batch_size, count, ranks * batch_size):
             graphs = [read_graph(stored, index) for index in range(start, min(start + batch_size, count))]
             yield self._batch(graphs)
 
@@ -202,6 +202,7 @@ class GraphEvents:
             elements=len(truth.label),
             padded_elements=edges // self._config.ways,
             truth=truth,
+            denominators=tuple(float(np.sum(weight * part, dtype=np.float64)) for part in (label, 1 - label)),
         )
 
     def _weight(self, graphs: list[Graph]) -> np.ndarray:

@@ -15,8 +15,9 @@ def edge_loss(true_weight: float) -> Callable[[Tensor, Mapping[str, Tensor], Map
     Source: X. Ju et al., Eur. Phys. J. C 81 (2021) 876, arXiv:2103.06995, with w = ``true_weight``.
 
     Returns:
-        A function of logits (edges,), targets and inputs as ``events`` lays them out. Means are
-        weighted with ``targets["weight"]``, which is 0 on padding. A class without edges has no part.
+        A function of logits (edges,), targets and inputs as ``events`` lays them out, to the two terms:
+        true edges, false edges. Means are weighted with ``targets["weight"]``, which is 0 on padding. A
+        class without edges has no part.
     """
 
     def loss(logits: Tensor, targets: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> Tensor:  # noqa: ARG001
@@ -24,7 +25,8 @@ def edge_loss(true_weight: float) -> Callable[[Tensor, Mapping[str, Tensor], Map
         weight = ops.cast(targets["weight"], logits.dtype)
         # -log sigmoid(x) = log(1 + exp(-x)); of a false edge, the same of -x.
         entropy = ops.softplus(logits) - label * logits
-        return true_weight * _mean(entropy, weight * label) + _mean(entropy, weight * (1.0 - label))
+        true, false = _mean(entropy, weight * label), _mean(entropy, weight * (1.0 - label))
+        return ops.stack([true_weight * true, false])
 
     return loss
 

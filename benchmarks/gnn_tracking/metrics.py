@@ -120,6 +120,15 @@ class TrackingMetrics:
                 bins = np.searchsorted(edges[1:-1], values, side="right")
                 self._counts[variable][name] += np.bincount(bins, minlength=len(edges) - 1)
 
+    def merge(self, other: TrackingMetrics) -> None:
+        """Takes in what another of its kind has collected."""
+        self._true += other._true
+        self._false += other._false
+        self._scores += other._scores
+        for variable, counts in other._counts.items():
+            for name, values in counts.items():
+                self._counts[variable][name] += values
+
     def result(self) -> dict[str, float]:
         """The figures over all batches so far."""
         totals = {name: counts.sum() for name, counts in self._counts["pt"].items()}

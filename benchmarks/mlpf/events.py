@@ -98,12 +98,12 @@ class ParticleFlowEvents:
             rows += int(sizes.sum())
         return {**about, "elements": rows, "elements_cut_off": cut}
 
-    def batches(self, split: str, batch_size: int) -> Iterator[Batch]:
+    def batches(self, split: str, batch_size: int, rank: int = 0, ranks: int = 1) -> Iterator[Batch]:
         """Batches in stored order; the last one may hold fewer events."""
         table = self._store.split(split).table(TABLE)
         count = self._counts[split]
         longest = self._lengths[-1]
-        for start in range(0, count, batch_size):
+        for start in range(rank * batch_size, count, ranks * batch_size):
             edges = table.offsets[start : min(start + batch_size, count) + 1]
             sizes = np.minimum(np.diff(edges), longest)
             length = next(length for length in self._lengths if length >= sizes.max(initial=0))
@@ -119,4 +119,5 @@ class ParticleFlowEvents:
                 events=len(sizes),
                 elements=int(sizes.sum()),
                 padded_elements=len(sizes) * length,
+                denominators=(len(sizes) * length,),
             )

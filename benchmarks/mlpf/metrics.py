@@ -41,6 +41,13 @@ class ParticleFlowMetrics:
             ratio = predicted[known, column - 1 + CLASSES] / targets[known, column]
             self._responses[name].append(ratio.astype(np.float32))
 
+    def merge(self, other: ParticleFlowMetrics) -> None:
+        """Takes in what another of its kind has collected."""
+        self._confusion += other._confusion
+        self._padding += other._padding
+        for name, parts in other._responses.items():
+            self._responses[name] += parts
+
     def result(self) -> dict[str, float]:
         """The figures over all batches so far."""
         right = int(np.trace(self._confusion))

@@ -222,6 +222,50 @@ def test_a_batch_is_no_larger_than_the_data() -> None:
     assert layered("batch_size=10").config.batch_size == 10
 
 
+def test_a_global_batch_is_shared_out_among_the_ranks() -> None:
+    """Ten events; without a global batch, each rank has the batch of one."""
+    ours = layered("global_batch_size=8").config
+    assert [(ours.on(n).batch_size, ours.on(n).global_batch_size) for n in (1, 2, 4)] == [
+        (8, 8),
+        (4, 8),
+        (2, 8),
+    ]
+    each = layered().config
+    assert [(each.on(n).batch_size, each.on(n).global_batch_size) for n in (1, 5)] == [(2, 2), (2, 10)]
+    with pytest.raises(UsageError) as caught:
+        ours.on(3)
+    assert str(caught.value) == "global_batch_size: expected a multiple of the 3 ranks, got 8"
+    with pytest.raises(UsageError) as caught:
+        each.on(6)
+    assert str(caught.value) == (
+        "global_batch_size: expected at most the 10 training events, got 12 on 6 rank(s); "
+        "lower --batch-size or --global-batch-size, or raise --set train_events"
+    )
+
+
+def test_the_batch_of_a_rank_and_that_of_all_contradict_each_other() -> None:
+    line = "batch_size and global_batch_size contradict each other; leave one of them out"
+    assert refusal("batch_size=2", global_batch_size="4") == line
+    assert layered("batch_size=2", "global_batch_size=0").config.batch_size == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "ranks", "factor"),
+    [
+        (["lr_scaling=none"], 4, 1.0),
+        (["lr_scaling=linear"], 4, 4.0),
+        (["lr_scaling=sqrt"], 4, 2.0),
+        (["lr_scaling=linear", "global_batch_size=2"], 2, 1.0),  # the preset's batch, on two ranks
+        (["lr_scaling=linear", "global_batch_size=8"], 1, 4.0),
+    ],
+)
+def test_the_learning_rate_follows_the_batch_of_all_ranks_if_asked_to(
+    settings: list[str], ranks: int, factor: float
+) -> None:
+    """It was chosen for the preset's batch of two."""
+    assert layered(*settings).config.learning_rate_factor(ranks) == factor
+
+
 @pytest.mark.parametrize("pad_to", [64, 100, 6464])
 def test_padding_is_to_whole_bins(pad_to: int) -> None:
     """One bin, a part of a bin, and one bin more than there are hashes for."""

@@ -118,7 +118,7 @@ def test_the_workload_has_the_members_of_the_protocol(name: str) -> None:
         expected = list(inspect.signature(getattr(Workload, member)).parameters)[1:]
         assert list(inspect.signature(getattr(loaded, member)).parameters) == expected, member
     metrics = loaded.metrics()
-    for member in ("update", "result", "breakdown"):
+    for member in ("update", "merge", "result", "breakdown"):
         expected = list(inspect.signature(getattr(Metrics, member)).parameters)[1:]
         assert list(inspect.signature(getattr(metrics, member)).parameters) == expected, member
     assert loaded.metrics() is not metrics

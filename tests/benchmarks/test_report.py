@@ -24,6 +24,16 @@ SECOND = (
 )
 
 
+def test_several_ranks_say_what_their_messages_take() -> None:
+    """A tenth, two tenths and four tenths of epochs of 10 s; the median counts, the warm-up does not."""
+    seconds = (9.0, 1.0, 2.0, 4.0)
+    epochs = [replace(e, communication_seconds=s) for e, s in zip(result().epochs, seconds, strict=True)]
+    ranks = result(world_size=2, epochs=tuple(epochs), distributed={"bytes_per_step": 800})
+    line = "communication       800 bytes a step from each of 2 ranks, alone 20.0 % of an epoch"
+    assert line in table([("run", ranks)]).splitlines()
+    assert "communication" not in table([("run", result())])
+
+
 def test_the_table_of_one_run() -> None:
     assert table([FIRST]) == "\n".join(
         [

@@ -4,12 +4,13 @@ import json
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 
 from benchmarks import nvml
 from benchmarks.memory import host_memory_peak_bytes
-from benchmarks.telemetry import Telemetry
+from benchmarks.telemetry import Telemetry, together
 
 SPIN = "import time; end = time.perf_counter() + 0.6\nwhile time.perf_counter() < end: pass"
 
@@ -113,3 +114,29 @@ def test_a_gpu_is_seen() -> None:
         assert 0 <= gpu["utilization_mean"] <= 1
         assert 0 < gpu["power_watts_mean"] <= gpu["power_watts_max"]
         assert 0 <= gpu["energy_joules"] <= 2 * gpu["power_watts_max"] * seen["seconds"] + 50
+
+
+def test_ranks_are_summed_and_their_neighbours_are_no_foreigners() -> None:
+    """Two ranks on node 0, where others kept half a core busy, and one on node 1, alone."""
+
+    def seen(own: float, foreign: float, joules: float) -> dict[str, Any]:
+        return {
+            "seconds": own,
+            "samples": 3,
+            "rss_bytes_max": 100,
+            "cpu_cores_mean": own,
+            "cpu_cores_max": 2 * own,
+            "foreign_cpu_cores_mean": foreign,
+            "foreign_cpu_cores_max": 2 * foreign,
+            "gpus": [{"energy_joules": joules}],
+            "gpu_energy_joules": joules,
+        }
+
+    ranks = [seen(1.0, 2.0 + 0.5, 10.0), seen(2.0, 1.0 + 0.5, 20.0), seen(4.0, 0.0, 30.0)]
+    whole = together([0, 0, 1], ranks)
+    assert (whole["seconds"], whole["samples"], whole["rss_bytes_max"]) == (4.0, 3, 300)
+    assert (whole["cpu_cores_mean"], whole["cpu_cores_max"]) == (7.0, 14.0)
+    assert (whole["foreign_cpu_cores_mean"], whole["foreign_cpu_cores_max"]) == (0.5, 1.0)
+    assert (len(whole["gpus"]), whole["gpu_energy_joules"]) == (3, 60.0)
+    ranks[1]["gpu_energy_joules"] = None
+    assert together([0, 0, 1], ranks)["gpu_energy_joules"] is None

@@ -16,6 +16,7 @@ import pytest
 
 from benchmarks import backends
 from benchmarks.config import Resolved, RunConfig, option, resolve
+from benchmarks.ranks import found
 from benchmarks.workload import REGISTRY
 
 BACKEND = "by_hand"
@@ -31,7 +32,9 @@ class LineConfig(RunConfig):
     batch_size: int = option(2, "events per step", low=1, high=100)
     train_events: int = option(3, "events", low=1, high=100)
     validation_events: int = option(3, "events", low=1, high=1000)
-    trouble: str = option("none", "goes wrong", choices=("none", "nan", "reader", "memory", "prepare"))
+    trouble: str = option(
+        "none", "goes wrong", choices=("none", "nan", "reader", "memory", "prepare", "rank 1")
+    )
     wait: float = option(0.0, "seconds to read a batch", low=0, high=60)
     event_bytes: int = option(1000, "memory of an event", low=0, high=10**18)
     min_accuracy: float = option(0.0, "floor", low=0, high=1)
@@ -45,7 +48,13 @@ class LineConfig(RunConfig):
         return f"accuracy: expected at least {self.min_accuracy}, got {quality['accuracy']}"
 
 
-PRESETS = {"smoke": LineConfig()}
+PRESETS = {
+    "smoke": LineConfig(),
+    "eight": LineConfig(train_events=8),
+    "slow": LineConfig(train_events=8, wait=1.0, epochs=100),
+    "nan": LineConfig(train_events=8, trouble="nan"),
+    "floor": LineConfig(min_accuracy=1.0, epochs=2),
+}
 
 
 def configured(*assignments: str) -> Resolved:
@@ -59,5 +68,9 @@ def register(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(REGISTRY, "line", "tests.line")
     patch.setitem(sys.modules, f"benchmarks.backends.{BACKEND}", backend)
     patch.setattr(backends, "SUPPORTED", (*backends.SUPPORTED, BACKEND))
-    if os.environ.get("KERAS_BACKEND") is None:
+    if found(os.environ).size > 1:  # Horovod brings TensorFlow and Keras, which has to know the name
+        patch.setitem(sys.modules, "benchmarks.backends.tensorflow", backend)
+        patch.setenv("KERAS_BACKEND", "tensorflow")
+        patch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+    elif os.environ.get("KERAS_BACKEND") is None:
         patch.setenv("KERAS_BACKEND", BACKEND)

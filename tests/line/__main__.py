@@ -1,9 +1,14 @@
 """The ``hepbench`` command with the line among its workloads: python -m tests.line run line ..."""
 
+import os
+import sys
+
 import pytest
 
 from benchmarks.cli import main
 from tests.line import register
 
+if "LINE_FAILS" in os.environ and os.environ.get("HOROVOD_RANK") == os.environ["LINE_FAILS"]:
+    sys.exit("no such device")  # a rank that does not even start
 register(pytest.MonkeyPatch())
 main()

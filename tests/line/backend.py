@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from benchmarks.config import RunConfig
+from benchmarks.ranks import ALONE, Place
 from benchmarks.workload import Training
+from benchmarks.world import LONE_WORLD, World
 
 OUT_OF_MEMORY = (MemoryError,)
 LEARNING_RATE = 0.25  # d/dw (w - 2)^2 = 2 (w - 2): a step goes half the way
 
 
-def configure(config: RunConfig) -> None:
+def configure(config: RunConfig, place: Place = ALONE) -> None:
     """Nothing to set."""
 
 
@@ -29,17 +32,30 @@ def put(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def train_step(training: Training, xla: bool) -> Callable[[np.ndarray, np.ndarray], float]:
+def schedule(training: Training, factor: float, warmup_steps: int) -> None:
+    assert (training.optimizer, factor, warmup_steps) == (None, 1.0, 0)
+
+
+def train_step(
+    training: Training, xla: bool, world: World = LONE_WORLD, compression: str = "none"
+) -> Callable[[np.ndarray, np.ndarray], float]:
     assert xla is False
     weight = training.model.weight
 
-    def step(inputs: np.ndarray, targets: np.ndarray) -> float:
+    def step(inputs: np.ndarray, targets: Any) -> float:
+        targets, (share,) = targets if world.size > 1 else (targets, (1.0,))
         predictions = inputs * weight
         loss = training.loss(predictions, targets, inputs)
-        weight[:] -= LEARNING_RATE * np.mean(2 * (predictions - targets) * inputs)
+        gradient = np.mean(2 * (predictions - targets) * inputs)
+        loss, gradient = (float(each) for each in world.summed([share * loss, share * gradient], compression))
+        weight[:] -= LEARNING_RATE * gradient
         return loss
 
     return step
+
+
+def exchange(world: World, compression: str) -> Callable[[Any], Any]:
+    return lambda arrays: world.summed(arrays, compression)
 
 
 def predict_step(model, xla: bool) -> Callable[[np.ndarray], np.ndarray]:

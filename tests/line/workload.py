@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,11 +27,11 @@ class LineEvents:
     def description(self) -> dict[str, Any]:
         return {"generator": "by hand"}
 
-    def batches(self, split: str, batch_size: int) -> Iterator[Batch]:
+    def batches(self, split: str, batch_size: int, rank: int = 0, ranks: int = 1) -> Iterator[Batch]:
         count = self.config.train_events if split == "train" else self.config.validation_events
         epoch = self.epochs_read
         self.epochs_read += split == "train"
-        for step, start in enumerate(range(0, count, batch_size)):
+        for step, start in enumerate(range(rank * batch_size, count, ranks * batch_size)):
             events = min(batch_size, count - start)
             time.sleep(self.config.wait)
             targets = np.full((events, 1), 2.0)
@@ -57,6 +58,9 @@ class Accuracy:
 
     def update(self, predictions: np.ndarray, batch: Batch) -> None:
         self.met.extend((np.abs(predictions - batch.targets) < 0.1).ravel().tolist())
+
+    def merge(self, other: Accuracy) -> None:
+        self.met.extend(other.met)
 
     def result(self) -> dict[str, float]:
         return {"accuracy": sum(self.met) / len(self.met)}
@@ -85,6 +89,8 @@ class LineWorkload:
     def prepare(self, config: LineConfig, note: Callable[[str], None]) -> LineEvents:
         if config.data and not Path(config.data).exists():
             raise DataError(f"{config.data} has no manifest.json")
+        if config.trouble == "rank 1" and os.environ["HOROVOD_RANK"] == "1":
+            raise RuntimeError("no such device")
         if config.trouble == "prepare":
             note("making events")
             time.sleep(60)

@@ -127,6 +127,16 @@ def test_batches_come_in_stored_order_and_the_last_may_be_smaller(tmp_path):
     assert validation.elements == 1
 
 
+def test_ranks_take_turns_and_the_loss_is_divided_by_the_edges_of_each_class(stored):
+    """A graph of three edges and one of one; two edges are true and two are false."""
+    events = open_events(configured(stored), print)
+    (whole,) = events.batches("train", 2)
+    assert whole.denominators == (2.0, 2.0)
+    ((first,), (second,)) = (list(events.batches("train", 1, rank, 2)) for rank in (0, 1))
+    assert [first.elements, second.elements] == [3, 1]
+    assert np.add(first.denominators, second.denominators).tolist() == [2.0, 2.0]
+
+
 @pytest.mark.parametrize(("directed", "expected"), [(True, [5, 3]), (False, [9, 5])])
 def test_buckets_are_eighths_of_the_longest(stored, directed, expected):
     """Of 16 edges: 3 edges make 4, 1 makes 2; and one edge of padding for each batch."""

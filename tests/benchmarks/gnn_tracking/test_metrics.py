@@ -187,6 +187,16 @@ def test_batches_add_up():
     assert apart.result()["duplicate_rate"] > 0
 
 
+def test_ranks_add_up():
+    """What one collects from two graphs, two collect from one each."""
+    good, bad = (PAIR, [KEEP] * 4 + [CUT]), (PAIR, [KEEP, CUT, KEEP, KEEP, KEEP])
+    first, together = metrics_of(good), metrics_of(good, bad)
+    first.merge(metrics_of(bad))
+    assert first.result() == together.result()
+    assert first.breakdown() == together.breakdown()
+    assert first.result()["efficiency"] == 7 / 8
+
+
 def test_the_order_of_the_edges_does_not_matter():
     truth, logits = random_graph(np.random.default_rng(2))
     order = np.random.default_rng(3).permutation(len(logits))

@@ -42,6 +42,16 @@ def test_rows_come_in_stored_order_and_the_rest_is_zero(stored):
     assert (last.events, last.elements, last.padded_elements) == (1, 8, 8), "one of nine rows is cut off"
 
 
+def test_ranks_take_turns_and_the_loss_is_divided_by_all_rows(stored):
+    """Events of 3, 5 and 8 rows: the first and the third on rank 0, the second on rank 1."""
+    events = open_events(configured(stored), print)
+    shared = [list(events.batches("train", 1, rank, 2)) for rank in (0, 1)]
+    assert [[batch.elements for batch in batches] for batches in shared] == [[3, 8], [5]]
+    assert list(events.batches("train", 3, 1, 2)) == []
+    (whole,) = events.batches("train", 3)
+    assert whole.denominators == (3 * 8,)
+
+
 def test_what_is_cut_off_is_told(stored):
     events = open_events(configured(stored), print)
     about = events.description()

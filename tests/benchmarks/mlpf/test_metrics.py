@@ -60,3 +60,19 @@ def test_batches_add_up():
     metrics.update(predicting([1, 1], 0), batch_of([1, 1], 0))
     metrics.update(predicting([1, 1, 1, 1], 0), batch_of([2, 2, 2, 1], 0))
     assert metrics.result()["accuracy"] == 0.5
+
+
+def test_ranks_add_up():
+    """What one collects from two batches, two collect from one each."""
+    updates = [
+        (predicting([1, 1], 1, pt=3.0), batch_of([1, 1], 1)),
+        (predicting([1, 1, 1], 0), batch_of([2, 2, 1], 0)),
+    ]
+    together, first, second = (ParticleFlowMetrics() for _ in range(3))
+    for update in updates:
+        together.update(*update)
+    first.update(*updates[0])
+    second.update(*updates[1])
+    first.merge(second)
+    assert first.result() == together.result()
+    assert first.result()["accuracy"] == 3 / 5

@@ -1,0 +1,244 @@
+"""One process, or the ranks of a run joined by Horovod; the only module that imports horovod.
+
+Ranks meet at a small store of keys and values that Horovod's own rendezvous needs anyway. It carries what
+has to be known before a framework may start its threads (cores, whose turn it is to make the data), and,
+when the ranks have lost each other, how each of them ended. Everything else goes through Horovod.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from typing import Any, TypeVar
+from urllib.error import HTTPError
+
+import numpy as np
+
+from benchmarks.cgroup import usable_cores
+from benchmarks.errors import RunFailedError
+from benchmarks.ranks import BY_US, LOOPBACK, Place, die_with_launcher, interface, share
+from benchmarks.world import LONE_WORLD, World
+
+T = TypeVar("T")
+
+MEETING_SECONDS = 120.0  # for the first rank to start; nodes of a large job do not start at once
+ROLL_CALL_SECONDS = 10.0  # for ranks that noticed, as this one did, that one is lost
+LOST = "lost the others"
+NEEDS_HOROVOD = "several ranks need Horovod: make horovod, or use an image"
+
+
+class Store:
+    """The keys and values at which ranks meet; values are any that can be pickled."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._address = host, port
+
+    def put(self, scope: str, key: object, value: object) -> None:
+        """Stores a value.
+
+        Raises:
+            RunFailedError: There is no store any more.
+        """
+        from horovod.runner.http.http_client import put_data_into_kvstore
+
+        try:
+            put_data_into_kvstore(*self._address, scope, key, value)
+        except (RuntimeError, OSError):
+            raise self._gone() from None
+
+    def get(self, scope: str, key: object) -> Any:
+        """A value, or None where there is none yet.
+
+        Raises:
+            RunFailedError: There is no store any more.
+        """
+        from horovod.runner.http.http_client import read_data_from_kvstore
+
+        try:
+            return read_data_from_kvstore(*self._address, scope, key)
+        except (RuntimeError, OSError) as error:
+            if isinstance(error.args[-1], HTTPError):
+                return None
+            raise self._gone() from None
+
+    def wait(self, scope: str, key: object) -> Any:
+        """A value, as soon as there is one."""
+        while (value := self.get(scope, key)) is None:
+            time.sleep(0.1)
+        return value
+
+    def _gone(self) -> RunFailedError:
+        host, port = self._address
+        return RunFailedError(
+            f"the ranks' meeting point at {host}:{port} is gone: rank 0 or the launcher ended"
+        )
+
+
+def serve(host: str, port: int = 0) -> Any:
+    """Opens a store in threads of this process; ``server_address`` of what it returns is where.
+
+    Raises:
+        OSError: The address cannot be used.
+    """
+    from horovod.runner.http.http_server import RendezvousHandler, RendezvousHTTPServer
+
+    server = RendezvousHTTPServer((host, port), RendezvousHandler, 0)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="rendezvous", daemon=True).start()
+    return server
+
+
+def join(place: Place) -> World:
+    """The world of a place: its ranks have come up, each on cores of its own, when this returns.
+
+    Raises:
+        RunFailedError: They could not, or not as many as asked for.
+    """
+    if place.size == 1:
+        return LONE_WORLD
+    if find_spec("horovod") is None:
+        raise RunFailedError(NEEDS_HOROVOD)
+    if place.launcher == BY_US:
+        die_with_launcher()
+    if place.serves:
+        try:
+            serve(LOOPBACK if place.nodes == 1 else "", place.port)
+        except OSError as error:
+            raise RunFailedError(f"rank 0 cannot listen on port {place.port}: {error.strerror}") from None
+    _meet(place)
+    store = Store(place.host, place.port)
+    _take_cores(place, store)
+    os.environ.update(place.variables())
+    os.environ.setdefault("HOROVOD_LOG_LEVEL", "fatal")  # what it would say here, the result says
+    if name := interface(place):
+        os.environ.setdefault("HOROVOD_GLOO_IFACE", name)
+    try:
+        return _Ranks(place, store)
+    except ImportError as error:
+        raise RunFailedError(f"{NEEDS_HOROVOD}; it cannot be imported: {error}") from None
+
+
+def _meet(place: Place) -> None:
+    """Returns when the meeting point answers."""
+    until = time.monotonic() + MEETING_SECONDS
+    while True:
+        try:
+            socket.create_connection((place.host, place.port), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > until:
+                raise RunFailedError(
+                    f"rank {place.rank} of {place.size} found nobody at {place.host}:{place.port} within "
+                    f"{MEETING_SECONDS:.0f} s ({error}); did rank 0 start?"
+                ) from None
+            time.sleep(0.2)
+
+
+def _take_cores(place: Place, store: Store) -> None:
+    """Keeps to a share of the cores where the ranks of a node were all given the same ones."""
+    mine = sorted(os.sched_getaffinity(0))
+    store.put("cores", f"{place.node}.{place.local_rank}", mine)
+    given = [store.wait("cores", f"{place.node}.{local}") for local in range(place.local_size)]
+    if all(cores == mine for cores in given):
+        # A control group may leave less than the cores that are listed.
+        os.sched_setaffinity(0, share(mine[: usable_cores()], place.local_rank, place.local_size))
+
+
+class _Ranks(World):
+    """Ranks joined by Horovod."""
+
+    def __init__(self, place: Place, store: Store) -> None:
+        import horovod.tensorflow as hvd
+
+        super().__init__(place)
+        self._hvd, self._store, self._started = hvd, store, time.monotonic()
+        try:
+            hvd.init()
+        except RuntimeError as error:
+            raise RunFailedError(f"rank {place.rank} of {place.size} could not join: {error}") from None
+        if (hvd.rank(), hvd.size()) != (place.rank, place.size):
+            raise RunFailedError(
+                f"expected to come up as rank {place.rank} of {place.size}, "
+                f"came up as rank {hvd.rank()} of {hvd.size()}"
+            )
+
+    def in_turn(self, work: Callable[[], T]) -> T:
+        if self.place.local_rank:
+            self._store.wait("ready", self.place.node)
+        elif self.rank:
+            self._store.wait("ready", 0)
+        result = work()
+        if self.place.local_rank == 0:
+            self._store.put("ready", self.place.node, True)
+        return result
+
+    def agreed(self, key: str, value: T) -> T:
+        if self.rank == 0:
+            self._store.put("agreed", key, [value])
+        (agreed,) = self._store.wait("agreed", key)
+        result: T = agreed
+        return result
+
+    def barrier(self) -> None:
+        self._hvd.allreduce(np.zeros(1, np.float32), op=self._hvd.Sum, name="barrier", device_dense="/cpu:0")
+
+    def gather(self, value: T) -> list[T]:
+        gathered: list[T] = self._hvd.allgather_object(value, name="gather")
+        return gathered
+
+    def total(self, numbers: np.ndarray) -> np.ndarray:
+        total = self._hvd.allreduce(numbers, op=self._hvd.Sum, name="total", device_dense="/cpu:0")
+        return np.asarray(total)
+
+    def summed(
+        self, tensors: Sequence[Any], compression: str = "none", name: str = "gradients"
+    ) -> Sequence[Any]:
+        # One group: always the same message, so that the order of summation and with it the bits repeat.
+        hvd = self._hvd
+        summed: Sequence[Any] = hvd.grouped_allreduce(
+            list(tensors), op=hvd.Sum, compression=getattr(hvd.Compression, compression), name=name
+        )
+        return summed
+
+    def broadcast(self, variables: Sequence[Any]) -> None:
+        self._hvd.broadcast_variables(list(variables), root_rank=0)
+
+    def leave(self, status: str, reason: str) -> None:
+        self._store.put("end", self.rank, (status, reason))
+
+    def blame(self, error: BaseException) -> tuple[str, str] | None:
+        # Horovod's errors are those of the framework, with the name of its operation in the text.
+        if "Horovod" not in str(error):
+            return None
+        if self.rank:
+            return "failed", LOST
+        ends = self._roll_call()
+        told = {rank: end for rank, end in ends.items() if end is not None and end[1] != LOST}
+        silent = [rank for rank, end in ends.items() if end is None]
+        if told:
+            rank, (status, reason) = next(iter(told.items()))
+        elif silent:
+            rank, status, reason = silent[0], "failed", "does not answer"
+        else:
+            return "failed", f"the ranks lost each other: {str(error).splitlines()[-1].strip()[:300]}"
+        seconds = time.monotonic() - self._started
+        return status, f"{reason} (rank {rank}, {seconds:.0f} s after the start)"
+
+    def _roll_call(self) -> dict[int, tuple[str, str] | None]:
+        """How each other rank ended; None for one that does not say."""
+        until = time.monotonic() + ROLL_CALL_SECONDS
+        ends: dict[int, tuple[str, str] | None] = dict.fromkeys(range(1, self.size))
+        while None in ends.values() and time.monotonic() < until:
+            for rank in [rank for rank, end in ends.items() if end is None]:
+                ends[rank] = self._store.get("end", rank)
+            time.sleep(0.1)
+        return ends
+
+    def libraries(self) -> dict[str, str]:
+        operations = "nccl" if self._hvd.nccl_built() else "gloo"
+        return {"horovod": importlib.metadata.version("horovod"), "operations": operations}

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Builds a Horovod wheel for the TensorFlow that a Python has. Needs g++ and make, and that Python's pip.
+#
+# Usage: build-horovod.sh PYTHON FOLDER        (writes FOLDER/horovod-*.whl)
+# Environment: HOROVOD_GPU_OPERATIONS=NCCL     on an image with nvcc and NCCL; unset: CPU only
+#
+# Horovod 0.28.1, the last release, includes in one file an XLA header that TensorFlow 2.16 moved. That file serves
+# collectives inside XLA-compiled functions, which we do not use: it is left out.
+# The wheel fits this one TensorFlow only, so no pip cache may keep it.
+set -euo pipefail
+
+HOROVOD=0.28.1
+PYTHON=$(command -v "$1")
+mkdir -p "$2"
+OUTPUT=$(realpath "$2")
+
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+
+# The build tools, pinned here, go to an environment of their own, which also sees the packages of PYTHON's.
+unset PIP_CONSTRAINT
+"$PYTHON" -m venv "$WORK/venv"
+"$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+    >"$("$WORK/venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/target.pth"
+PIP=("$WORK/venv/bin/python" -m pip --quiet --no-cache-dir --disable-pip-version-check)
+"${PIP[@]}" install 'setuptools==69.5.1' 'wheel==0.45.1' 'cmake==3.31.6' 'cloudpickle==3.1.2' 'packaging==25.0'
+
+"${PIP[@]}" download --no-deps --no-build-isolation --no-binary :all: --dest "$WORK" "horovod==$HOROVOD"
+tar -xzf "$WORK/horovod-$HOROVOD.tar.gz" -C "$WORK"
+SOURCE=$WORK/horovod-$HOROVOD
+LISTS=$SOURCE/horovod/tensorflow/CMakeLists.txt
+[ "$(grep -c xla_mpi_ops.cc "$LISTS")" = 1 ] || { echo "build-horovod.sh: one line with xla_mpi_ops.cc expected in $LISTS" >&2; exit 1; }
+sed -i /xla_mpi_ops.cc/d "$LISTS"
+
+export PATH="$WORK/venv/bin:$PATH" MAKEFLAGS="-j$(nproc)"
+export HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=1 HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_MXNET=1
+"${PIP[@]}" wheel --no-deps --no-build-isolation --wheel-dir "$OUTPUT" "$SOURCE"
