@@ -5,8 +5,9 @@ import statistics
 
 import pytest
 
+from benchmarks.result import RunResult
 from hepscore_adapter.summary import summary
-from tests.results import epoch, result
+from tests.results import epoch, inference, result
 
 
 def test_scores_are_the_medians_of_the_timed_epochs_and_of_inference() -> None:
@@ -118,3 +119,52 @@ def test_twice_the_speed_is_twice_the_score() -> None:
     )
     ratios = [summary(run)["report"]["wl-scores"]["train"] / 20.0 for run in (slow, fast)]
     assert [statistics.geometric_mean([ratio]) for ratio in ratios] == pytest.approx([1.0, 2.0])
+
+
+def copies() -> list[RunResult]:
+    """Two copies: 20 and 40 events/s in training, 50 and 70 in inference, accuracy 0.75 and 0.25."""
+    fast = result(
+        epochs=tuple(
+            dataclasses.replace(e, seconds=e.seconds / 2, throughput=2 * e.throughput)
+            for e in result().epochs
+        ),
+        inference=inference(70.0),
+        quality={"accuracy": 0.25, "auc": 0.875},
+    )
+    return [result(), fast]
+
+
+def test_scores_of_copies_add_up() -> None:
+    assert summary(*copies())["report"]["wl-scores"] == {"train": 60.0, "infer": 120.0}
+
+
+def test_statistics_of_copies_have_one_value_a_copy() -> None:
+    report = summary(*copies())["report"]
+    stats = report["wl-stats"]
+    assert stats["train"] == {"avg": 30.0, "median": 30.0, "min": 20.0, "max": 40.0, "count": 2}
+    assert stats["infer"] == {"avg": 60.0, "median": 60.0, "min": 50.0, "max": 70.0, "count": 2}
+    assert stats["epoch_time"] == {"avg": 7.5, "median": 7.5, "min": 5.0, "max": 10.0, "count": 2}
+    assert stats["accuracy"] == {"avg": 0.5, "median": 0.5, "min": 0.25, "max": 0.75, "count": 2}
+    assert report["relative_spread"] == {
+        "train": pytest.approx(2 / 3),
+        "infer": pytest.approx(1 / 3),
+        "epoch_time": pytest.approx(2 / 3),
+    }
+
+
+def test_what_is_never_a_score_stands_there_for_each_copy() -> None:
+    """Nothing is added up that does not add up, such as a latency."""
+    report = summary(*copies())["report"]
+    alone = summary(result())["report"]
+    assert {"quality", "energy", "telemetry", "latency_seconds"}.isdisjoint(report)
+    assert report["copies"][0] == {key: alone[key] for key in report["copies"][0]}
+    assert [copy["quality"]["accuracy"] for copy in report["copies"]] == [0.75, 0.25]
+
+
+def test_copies_say_how_many_they_are_and_what_each_did() -> None:
+    info = summary(*copies())["run_info"]
+    assert (info["copies"], info["threads_per_copy"], info["events_per_epoch"]) == (2, 2, 100)
+
+
+def test_events_per_thread_are_what_was_asked_for() -> None:
+    assert summary(result(), events_per_thread=49)["run_info"]["events_per_thread"] == 49

@@ -68,10 +68,10 @@ def test_a_score_that_hepscore_would_misread_is_refused(value: object, message: 
 
 def test_a_score_that_hepscore_would_round_away_is_refused() -> None:
     def change(content: Content) -> None:
-        score(0.0049)(content)
-        content["report"]["wl-stats"]["train"]["median"] = 0.0049
+        score(0.00009)(content)
+        content["report"]["wl-stats"]["train"]["median"] = 0.00009
 
-    assert refusal(change) == "summary: report.wl-scores.train: expected at least 0.005 events/s, got 0.0049"
+    assert refusal(change) == "summary: report.wl-scores.train: expected at least 0.0001 events/s, got 9e-05"
 
 
 CHANGES: dict[str, tuple[Callable[[Content], object], str]] = {
@@ -105,7 +105,16 @@ CHANGES: dict[str, tuple[Callable[[Content], object], str]] = {
         lambda c: c["report"]["quality"].update(auc=math.nan),
         "report.quality.auc: expected a finite number, got nan",
     ),
-    "two copies": (lambda c: c["run_info"].update(copies=2), "run_info.copies: expected const 1, got 2"),
+    "no copy": (lambda c: c["run_info"].update(copies=0), "run_info.copies: expected minimum 1, got 0"),
+    "a copy that is not told of": (
+        lambda c: c["run_info"].update(copies=2),
+        "report: expected the 2 copies of run_info, got 1",
+    ),
+    "nothing beside the scores": (
+        lambda c: c["report"].pop("quality"),
+        "report: expected the key 'quality', got wl-scores, wl-stats, relative_spread, latency_seconds, "
+        "peak_memory_bytes, energy, telemetry, weights_sha256, log",
+    ),
     "no threads": (
         lambda c: c["run_info"].update(threads_per_copy=0),
         "run_info.threads_per_copy: expected minimum 1, got 0",
@@ -155,7 +164,7 @@ def test_a_score_that_the_run_does_not_back_is_refused(name: str, record: float)
 
 
 def test_write_summary_writes_the_file_that_hepscore_looks_for(tmp_path: Path) -> None:
-    path = write_summary(result(), tmp_path, extra_arguments="--n-gpus 1")
+    path = write_summary([result()], tmp_path, extra_arguments="--n-gpus 1")
     assert path == summary_path("mlpf", tmp_path) == tmp_path / "mlpf_summary.json"
     assert json.loads(path.read_text(encoding="utf-8")) == summary(result(), extra_arguments="--n-gpus 1")
     assert list(tmp_path.iterdir()) == [path]
@@ -177,14 +186,14 @@ def test_write_summary_writes_the_file_that_hepscore_looks_for(tmp_path: Path) -
             "no score: expected a timed epoch, got 1 warm-up epochs",
         ),
         (
-            {"quality": {"accuracy": math.nan}},
+            {"quality": {"accuracy": math.nan, "auc": 0.875}},
             "summary: report.wl-stats.accuracy.avg: expected a finite number, got nan",
         ),
     ],
 )
 def test_a_run_without_a_score_leaves_no_file(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        write_summary(result(**changes), tmp_path)
+        write_summary([result(), result(**changes)], tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -193,3 +202,58 @@ def test_a_run_that_lacks_an_epoch_has_no_score() -> None:
     lacking = dataclasses.replace(whole, epochs=whole.epochs[:-1])
     with pytest.raises(ValueError, match="expected the 4 epochs that were asked for, got 3"):
         validate_summary(summary(lacking), lacking)
+
+
+def refusal_of_copies(change: Callable[[Content], object]) -> str:
+    """The message for a good summary of two copies after ``change``."""
+    content = summary(result(), result())
+    validate_summary(content, result(), result())
+    change(content)
+    with pytest.raises(ValueError, match=r"^summary: ") as caught:
+        validate_summary(content, result(), result())
+    return str(caught.value).removeprefix("summary: ")
+
+
+def _inflate(content: Content) -> None:
+    content["report"]["wl-scores"]["train"] = 80.0
+    content["report"]["wl-stats"]["train"]["avg"] = 40.0
+
+
+COPIES: dict[str, tuple[Callable[[Content], object], str]] = {
+    "the score of one": (
+        score(20.0),
+        "report.wl-scores.train: expected 2 times the average in wl-stats, 40.0, got 20.0",
+    ),
+    "statistics over epochs": (
+        lambda c: c["report"]["wl-stats"]["infer"].update(count=3),
+        "report.wl-stats.infer.count: expected 2 copies, got 3",
+    ),
+    "a third": (
+        lambda c: c["run_info"].update(copies=3),
+        "report: expected the 3 copies of run_info, got 2",
+    ),
+    "one": (
+        lambda c: c["report"]["copies"].pop(),
+        "report.copies: expected minItems 2, got ",
+    ),
+    "one that says nothing": (
+        lambda c: c["report"]["copies"][1].pop("telemetry"),
+        "report.copies.1: expected the key 'telemetry', got ",
+    ),
+    "more than they made": (
+        _inflate,
+        "report.wl-scores.train: expected 40.0 from the run's record, got 80.0",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), COPIES.values(), ids=COPIES)
+def test_a_summary_of_copies_that_does_not_add_up_is_refused(
+    change: Callable[[Content], object], message: str
+) -> None:
+    assert refusal_of_copies(change).startswith(message)
+
+
+def test_a_copy_that_is_left_out_is_noticed() -> None:
+    with pytest.raises(ValueError, match=r"^summary: run_info\.copies: expected the 2 that ran, got 1$"):
+        validate_summary(summary(result()), result(), result())
