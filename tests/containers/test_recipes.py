@@ -1,0 +1,137 @@
+"""The recipes of the images, read and checked without an engine."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.command import ROOT
+
+FOLDER = ROOT / "containers"
+DOCKERFILE = (FOLDER / "Dockerfile").read_text(encoding="utf-8")
+PINS = [
+    line
+    for line in (FOLDER / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("#")
+]
+
+
+def instructions(name: str) -> list[str]:
+    """The instructions of one kind, continued lines joined."""
+    joined = DOCKERFILE.replace("\\\n", " ")
+    return [line.removeprefix(name).strip() for line in joined.splitlines() if line.startswith(f"{name} ")]
+
+
+def test_hadolint_finds_nothing() -> None:
+    program = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or shutil.which("hadolint")
+    if program is None:
+        pytest.skip("no hadolint")
+    answer = subprocess.run([program, FOLDER / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stdout) == (0, "")
+
+
+def test_base_images_are_pinned_and_can_be_chosen() -> None:
+    base = next(line for line in instructions("ARG") if line.startswith("BASE_IMAGE="))
+    assert re.fullmatch(r"BASE_IMAGE=python:3\.\d+\.\d+-slim-bookworm", base)
+    images = {line.split()[0] for line in instructions("FROM")}
+    stages = {line.split()[2] for line in instructions("FROM")}
+    assert images - stages == {"${BASE_IMAGE}", "${BUILDER_IMAGE}", "scratch"}
+
+
+def test_every_pin_is_exact_and_agrees_with_the_project() -> None:
+    pinned = dict(line.split("==") for line in PINS)
+    assert all(re.fullmatch(r"[\w.-]+==\d[\w.+]*", line) for line in PINS)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["cpu"], *extras["gpu"], *extras["data"]]
+    exact = dict(re.sub(r"\[.*\]", "", line).split("==") for line in wanted if "==" in line)
+    assert exact.items() <= pinned.items()
+    names = {re.match(r"[\w-]+", line)[0].lower() for line in wanted}  # type: ignore[index]
+    assert names <= {name.lower() for name in pinned}
+
+
+def test_every_installation_obeys_the_pins_and_leaves_no_cache() -> None:
+    assert "PIP_CONSTRAINT=/build/constraints.txt" in DOCKERFILE
+    assert "PIP_NO_CACHE_DIR=1" in DOCKERFILE
+    script = (FOLDER / "build-horovod.sh").read_text(encoding="utf-8")
+    assert "--no-cache-dir" in script
+    [tools] = re.findall(r"\" install (.*)", script)
+    assert all("==" in tool for tool in tools.split())
+
+
+def test_the_run_stage_only_copies() -> None:
+    run = DOCKERFILE[DOCKERFILE.index("FROM scratch AS run") :]
+    assert re.findall(r"^(RUN|ADD|USER|VOLUME|CMD)", run, re.MULTILINE) == []
+    [entry_point] = re.findall(r"^ENTRYPOINT (.*)$", run, re.MULTILINE)
+    assert entry_point == '["/opt/hepbench/bin/hepbench-entrypoint"]'
+
+
+def test_cpu_and_cuda_differ_in_arguments_only() -> None:
+    """Three things ask for ACCELERATOR: the toolkit, the extra of the framework, and Horovod's build."""
+    assert "ARG ACCELERATOR=cpu" in DOCKERFILE
+    assert DOCKERFILE.count('"$ACCELERATOR"') == 3
+    assert "HOROVOD_GPU_OPERATIONS=NCCL" in DOCKERFILE
+
+
+def test_nothing_is_piped_from_the_network_into_a_shell() -> None:
+    for file in (*FOLDER.glob("*.sh"), FOLDER / "Dockerfile", FOLDER / "image.def"):
+        assert not re.search(r"curl|wget|https?://", file.read_text(encoding="utf-8")), file
+
+
+def test_the_sif_is_made_of_the_image_and_hands_its_arguments_on() -> None:
+    lines = [
+        line.strip()
+        for line in (FOLDER / "image.def").read_text(encoding="utf-8").splitlines()
+        if line.strip() and not line.startswith("#")
+    ]
+    assert lines == [
+        "Bootstrap: docker-daemon",
+        "From: {{ IMAGE }}",
+        "%runscript",
+        'exec /opt/hepbench/bin/hepbench-entrypoint "$@"',
+    ]
+
+
+def test_the_build_sees_only_what_it_copies() -> None:
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    allowed = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    sources = {
+        source.removesuffix("/")
+        for copy in instructions("COPY")
+        if not copy.startswith("--from")
+        for source in copy.split()[:-1]
+    }
+    assert allowed == sources
+    assert "*" in lines
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["push"], "make push: say where to: REGISTRY=HOST/PROJECT"),
+        (
+            ["image", "WORKLOAD=bogus"],
+            "make image: expected a folder of benchmarks/ that has a workload.py as WORKLOAD, got bogus",
+        ),
+    ],
+)
+def test_wrong_calls_of_make(arguments: list[str], line: str) -> None:
+    answer = subprocess.run(
+        ["make", "--silent", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 2
+    assert answer.stderr.splitlines()[0] == line
+
+
+def test_data_of_no_preset() -> None:
+    answer = subprocess.run(
+        [FOLDER / "make-data.sh", "mlpf", "", "nowhere"], capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 2
+    assert answer.stderr == "make-data.sh: expected one preset or more in PRESETS, got none\n"
