@@ -16,9 +16,9 @@ BATCH_BYTES = 120  # an edge in the batches that wait
 SIDE_BY_SIDE = 1.7  # on a CPU, operations that run side by side hold more activations at once
 # Rows of hidden size at the peak, for each edge and each node: with sums only, with sums and maxima.
 ROWS = {
-    "store": ((48, 60), (58, 80)),
+    "store": ((33, 30), (58, 80)),
     "checkpoint": ((23, 25), (33, 30)),
-    "chunked": ((11, 12), (17, 15)),
+    "chunked": ((9, 12), (17, 15)),
 }
 
 

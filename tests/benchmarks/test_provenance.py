@@ -89,6 +89,9 @@ def test_source_md5_covers_path_and_content_of_the_source_files(
     tmp_path.joinpath("benchmarks", "a.py").write_text("x", encoding="ascii")
     tmp_path.joinpath("benchmarks", "a.pyc").write_text("compiled", encoding="ascii")
     tmp_path.joinpath("unrelated.py").write_text("y", encoding="ascii")
+    references = tmp_path.joinpath("hepscore_adapter", "configs")
+    references.mkdir(parents=True)
+    references.joinpath("mlpf.json").write_text("{}", encoding="ascii")
     assert provenance.source_md5() == hashlib.md5(b"benchmarks/a.py\0x\0").hexdigest()
 
 
