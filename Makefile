@@ -5,15 +5,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup run test test-slow lint bench clean
+.PHONY: setup horovod run test test-slow lint bench image sif push hepscore configs clean
 
 setup: $(READY)  ## make .venv with everything
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet -e '.[cpu,data,report,dev]'
+	$(BIN)/pip install --quiet -e '.[cpu,containers,data,report,dev]'
 	touch $@
+
+horovod: setup  ## Horovod for the TensorFlow in .venv, from its source (needs g++ and make, takes minutes)
+	containers/build-horovod.sh $(BIN)/python build/horovod
+	$(BIN)/pip install --quiet --no-cache-dir --no-deps build/horovod/horovod-*.whl
+	$(BIN)/pip install --quiet cffi cloudpickle packaging
 
 run: setup  ## the main job: MLPF, small preset, on events it makes itself
 	$(BIN)/hepbench run mlpf --preset smoke
@@ -28,9 +33,42 @@ lint: setup  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint containers/Dockerfile
 
 bench: setup  ## our steps against plain transcriptions, graph building, the cost of the harness
 	$(BIN)/python -m tests.bench
 
+# One workload at a time: make image sif WORKLOAD=gnn_tracking. docs/containers.md has the variables.
+WORKLOAD ?= mlpf
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGE = $(subst _,-,$(WORKLOAD))-bmk:v$(VERSION)
+LOCAL = localhost/hepbench/$(IMAGE)
+SIF = build/sif/$(subst :,_,$(IMAGE)).sif
+export DOCKER ?= docker
+ARGUMENTS = $(foreach name,BASE_IMAGE BUILDER_IMAGE ACCELERATOR PRESETS,$(if $($(name)),--build-arg $(name)='$($(name))'))
+
+image:  ## the container image of WORKLOAD; BUILD_FLAGS go to docker build
+	containers/build-image.sh $(subst -,_,$(WORKLOAD)) $(VERSION) $(LOCAL) $(ARGUMENTS) $(BUILD_FLAGS)
+
+sif:  ## the image as SIF, under its own name and the one that hep-score's dir:// registry expects
+	mkdir -p build/sif
+	apptainer build --force --disable-cache --mksquashfs-args '-Xcompression-level 1' \
+	    --build-arg IMAGE=$(LOCAL) $(SIF).part containers/image.def
+	mv $(SIF).part $(SIF)
+	ln -f $(SIF) build/sif/$(IMAGE)
+
+push:  ## image and SIF to REGISTRY, such as registry.example.org/hepbench
+	@test -n '$(REGISTRY)' || { echo 'make push: say where to: REGISTRY=HOST/PROJECT' >&2; exit 2; }
+	$(DOCKER) tag $(LOCAL) $(REGISTRY)/$(IMAGE)
+	$(DOCKER) push $(REGISTRY)/$(IMAGE)
+	apptainer push build/sif/$(IMAGE) oras://$(REGISTRY)/sif/$(IMAGE)
+
+hepscore: setup  ## the real hep-score (HEPSCORE_BIN) on both images and both SIFs, preset smoke
+	$(BIN)/python -m tests.hepscore
+
+configs: setup  ## the shipped configurations of hep-score, out of the reference runs beside them
+	$(BIN)/hepbench hepscore config --gpus 1 --output hepscore_adapter/configs/hepscore-gpu.yaml
+	$(BIN)/hepbench hepscore config --gpus 0 --output hepscore_adapter/configs/hepscore-gpu-cpuonly.yaml
+
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) results .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build results .mypy_cache .pytest_cache .ruff_cache

@@ -44,7 +44,9 @@ PRESET = [
 ]
 FLAGS = [
     click.option("--epochs", help="Passes over the training events, warm-up included."),
-    click.option("--batch-size", help="Events per step."),
+    click.option("--batch-size", help="Events per step of each rank."),
+    click.option("--global-batch-size", help="Events per step of all ranks together."),
+    click.option("--lr-scaling", help="Learning rate with the batch of all ranks: none, linear or sqrt."),
     click.option("--seed", help="Seed of the initial weights and of everything drawn later."),
     click.option("--precision", help="float32, float64, mixed_bfloat16 or mixed_float16."),
     click.option("--threads", help="CPU threads; 0: all that this process may use."),
@@ -99,22 +101,30 @@ def show(workload: str, preset: str, file: Path | None, assignments: tuple[str, 
     metavar="KEY=A,B,...",
     help="One run for each value, in folders KEY-VALUE below --output, and a comparison.",
 )
+@click.option("--ranks", type=click.IntRange(1), help="Processes that train together, on this machine.")
+@click.option("--gpus", type=click.IntRange(1), help="The same, with a GPU each; never fewer.")
 @click.option("--output", type=FOLDER, help="Folder of the result [default: results/WORKLOAD-PRESET-TIME].")
 @click.option("--force", is_flag=True, help="Replace the result that is already there.")
 @click.option("--quiet", is_flag=True, help="No progress and no table.")
 @click.option("--debug", is_flag=True, help="Tracebacks and the framework's own messages.")
-@click.option("--dry-run", is_flag=True, help="Print the configuration and stop.")
+@click.option("--dry-run", is_flag=True, help="Print the configuration, or the engine's command, and stop.")
+@click.option("--engine", type=click.Choice(["docker", "apptainer"]), help="Run in a container.")
+@click.option("--image", help="Its image or SIF file [default: of this version, as made by make image, sif].")
 def run(
     workload: str,
     preset: str,
     file: Path | None,
     assignments: tuple[str, ...],
     sweep: tuple[str, ...],
+    ranks: int | None,
+    gpus: int | None,
     output: Path | None,
     force: bool,
     quiet: bool,
     debug: bool,
     dry_run: bool,
+    engine: str | None,
+    image: str | None,
     **flags: Any,
 ) -> None:
     """Train and measure a workload; write result.json and WORKLOAD_summary.json."""
@@ -122,6 +132,17 @@ def run(
     def resolve(*swept: str) -> Any:
         return _resolve(workload, preset, file, assignments, flags, swept)
 
+    if engine is not None:
+        from benchmarks.engine import container, run_container
+
+        given = {"config": file, "set": assignments, "sweep": sweep, "ranks": ranks, "gpus": gpus, **flags}
+        wanted = container(engine, image, resolve(), given, output, debug=debug)
+        if dry_run:
+            click.echo(wanted.command_line())
+            return
+        sys.exit(run_container(wanted, force=force, quiet=quiet))
+    if image is not None:
+        raise UsageError("--image: expected with --engine docker or --engine apptainer only; add one of them")
     if sweep:
         from benchmarks.sweep import configurations
 
@@ -131,15 +152,86 @@ def run(
     if dry_run:
         click.echo("\n\n".join(resolved.describe() for resolved in runs.values()))
         return
+    from benchmarks.ranks import asked_for
+
+    count, place = asked_for(ranks, gpus, os.environ)
     if sweep:
         from benchmarks.sweep import run_sweep
 
-        sys.exit(run_sweep(runs, output, force=force, quiet=quiet, debug=debug))
+        if place.size > 1:
+            raise UsageError(f"--sweep: started by {place.launcher}; leave it to hepbench run --ranks N")
+        told = [f"--{name}={number}" for name, number in (("ranks", ranks), ("gpus", gpus)) if number]
+        sys.exit(run_sweep(runs, output, force=force, quiet=quiet, debug=debug, ranks=told))
     if debug:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"
+    if count > place.size:
+        from benchmarks.launch import run_ranks
+
+        sys.exit(run_ranks(runs[""], output, count, gpus=gpus or 0, force=force, debug=debug))
     from benchmarks.job import run_job
 
-    sys.exit(run_job(runs[""], output, force=force, quiet=quiet, debug=debug))
+    sys.exit(run_job(runs[""], output, force=force, quiet=quiet, debug=debug, place=place, gpus=gpus or 0))
+
+
+@cli.command()
+@taking(*PRESET[:2])
+@click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Whole nodes.")
+@click.option("--gpus-per-node", type=click.IntRange(1), help="Ranks on each node, one GPU each.")
+@click.option("--ranks-per-node", type=click.IntRange(1), help="Ranks on each node, without GPUs.")
+@click.option("--image", type=FILE, required=True, help="SIF file, where the nodes see it.")
+@click.option("--output", type=FOLDER, required=True, help="Folder of the result, likewise.")
+@click.option("--time", help="Limit of the job, such as 02:00:00 [default: the cluster's].")
+@click.option("--partition", help="Slurm's partition [default: the cluster's].")
+@click.option("--account", help="Slurm's account [default: the user's].")
+@click.option("--dry-run", is_flag=True, help="Print the batch script and stop.")
+def submit(workload: str, preset: str, image: Path, output: Path, *, dry_run: bool, **options: Any) -> None:
+    """Submit a training in containers to Slurm: nodes times GPUs, or nodes times ranks."""
+    from benchmarks import submit as submitter
+    from hepscore_adapter.validate import summary_path
+
+    wanted = submitter.job(_resolve(workload, preset, None, (), {}), image, output, **options)
+    if dry_run:
+        click.echo(submitter.script(wanted), nl=False)
+        return
+    number, script = submitter.submit(wanted)
+    click.echo(f"job:     {number} ({script})\nsummary: {summary_path(workload, wanted.output)}")
+
+
+@cli.command()
+@taking(*PRESET, *FLAGS)
+@click.option("--ranks", required=True, metavar="A,B,...", help="Numbers of processes, on this machine.")
+@click.option(
+    "--mode",
+    type=click.Choice(["weak", "strong"]),
+    default="weak",
+    show_default=True,
+    help="What stays the same: the batch of each rank, or that of all ranks together.",
+)
+@click.option("--output", type=FOLDER, help="Folder of the series [default: results/WORKLOAD-PRESET-TIME].")
+@click.option("--plot", "picture", type=FILE, help="Draw throughput and efficiency into this file.")
+@click.option("--force", is_flag=True, help="Replace the results that are already there.")
+@click.option("--quiet", is_flag=True, help="No progress and no table.")
+@click.option("--debug", is_flag=True, help="Tracebacks and the framework's own messages.")
+def scale(
+    workload: str,
+    preset: str,
+    file: Path | None,
+    assignments: tuple[str, ...],
+    ranks: str,
+    mode: str,
+    output: Path | None,
+    picture: Path | None,
+    force: bool,
+    quiet: bool,
+    debug: bool,
+    **flags: Any,
+) -> None:
+    """Run on several numbers of ranks; write scaling.json, with a projection to 1,024."""
+    from benchmarks.scale import numbers, run_scale
+
+    resolved = _resolve(workload, preset, file, assignments, flags)
+    options = {"force": force, "quiet": quiet, "debug": debug}
+    sys.exit(run_scale(resolved, numbers(ranks), mode, output, picture=picture, **options))
 
 
 @cli.group()
@@ -287,6 +379,52 @@ def report(results: tuple[Path, ...], picture: Path | None) -> None:
     if picture is not None:
         reports.plot(read, picture)
         click.echo(picture)
+
+
+@cli.group()
+def hepscore() -> None:
+    """Configurations of hep-score."""
+
+
+@hepscore.command("config")
+@click.option("--workload", "workloads", multiple=True, help="One of them; may be repeated [default: all].")
+@click.option("--preset", default="hepscore", show_default=True, help="Named configuration to measure with.")
+@click.option(
+    "--reference",
+    "paths",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    help="result.json, or its folder, of a reference run; one a workload [default: those that come along].",
+)
+@click.option(
+    "--registry",
+    default="docker://localhost/hepbench",
+    show_default=True,
+    help="Where the images lie; for Apptainer dir:///FOLDER.",
+)
+@click.option("--gpus", type=click.IntRange(0), default=1, show_default=True, help="GPUs; 0: CPU only.")
+@click.option("--repetitions", type=click.IntRange(1), default=3, show_default=True, help="Of each workload.")
+@click.option("--output", type=FILE, help="File to write [default: the terminal].")
+def hepscore_config(
+    workloads: tuple[str, ...],
+    preset: str,
+    paths: tuple[Path, ...],
+    registry: str,
+    gpus: int,
+    repetitions: int,
+    output: Path | None,
+) -> None:
+    """Write a configuration of hep-score for the images, with the scores of reference runs."""
+    from benchmarks.result import write_text
+    from hepscore_adapter.configuration import configuration, references
+
+    runs = references(paths, workloads, preset)
+    text = configuration(runs, registry=registry, gpus=gpus, repetitions=repetitions)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        write_text(output, text)
+        click.echo(output)
 
 
 @cli.command()

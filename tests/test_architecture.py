@@ -98,6 +98,19 @@ def test_the_summary_is_made_of_the_result_only() -> None:
     assert ours("hepscore_adapter.summary") == {"benchmarks.result"}
 
 
+def test_the_configuration_of_hep_score_serves_every_workload() -> None:
+    """It names none, and knows of a run no more than its result."""
+    module = "hepscore_adapter.configuration"
+    source = MODULES[module].read_text(encoding="utf-8").lower()
+    assert [name for name in (*WORKLOADS, "mlpf", "gnn") if name in source] == []
+    libraries = {"config", "errors", "provenance", "report", "result", "workload"}
+    assert ours(module) <= {f"benchmarks.{name}" for name in libraries} | {
+        "hepscore_adapter.summary",
+        "hepscore_adapter.validate",
+    }
+    assert {name for name in MODULES if module in imports(name)} == {"benchmarks.cli"}
+
+
 def test_the_configuration_stands_on_nothing() -> None:
     assert ours("benchmarks.config") == {"benchmarks.errors"}
     assert ours("benchmarks.errors") == ours("benchmarks.timing") == set()
@@ -108,10 +121,30 @@ def test_commands_stand_on_the_run_and_never_the_other_way_round() -> None:
     """cli -> sweep -> job -> runner -> what it measures with."""
     above = {
         "benchmarks.cli": set[str](),
-        "benchmarks.sweep": {"benchmarks.cli"},
-        "benchmarks.job": {"benchmarks.cli", "benchmarks.sweep"},
+        "benchmarks.scale": {"benchmarks.cli"},
+        "benchmarks.scaling": {"benchmarks.scale"},
+        "benchmarks.scaling_model": {"benchmarks.scaling"},
+        "benchmarks.sweep": {"benchmarks.cli", "benchmarks.scale"},
+        "benchmarks.engine": {"benchmarks.cli"},
+        "benchmarks.containers": {"benchmarks.engine", "benchmarks.submit"},
+        "benchmarks.submit": {"benchmarks.cli"},
+        "benchmarks.launch": {"benchmarks.cli"},
+        "benchmarks.job": {
+            "benchmarks.cli",
+            "benchmarks.engine",
+            "benchmarks.launch",
+            "benchmarks.sweep",
+            "benchmarks.scale",
+        },
         "benchmarks.runner": {"benchmarks.job"},
-        "benchmarks.report": {"benchmarks.cli", "benchmarks.sweep", "benchmarks.job"},
+        "benchmarks.report": {
+            "benchmarks.cli",
+            "benchmarks.engine",
+            "benchmarks.sweep",
+            "benchmarks.job",
+            "benchmarks.scale",
+            "benchmarks.scaling",
+        },
         "benchmarks.doctor": {"benchmarks.cli"},
     }
     for module, allowed in above.items():
@@ -119,14 +152,30 @@ def test_commands_stand_on_the_run_and_never_the_other_way_round() -> None:
         assert {name for name in importing if top(name) == "benchmarks"} <= allowed, module
 
 
+def test_an_image_starts_its_runs_as_processes() -> None:
+    """The first process of a container has to outlive whatever a run does to itself."""
+    running = {"benchmarks.cli", "benchmarks.sweep", "benchmarks.job", "benchmarks.runner"}
+    for module in below("hepscore_adapter"):
+        assert imports(module).isdisjoint(running), module
+
+
 def test_the_runner_knows_no_score() -> None:
     """Only the job around a run turns its result into what hep-score reads."""
     adapting = {name for name in MODULES if "hepscore_adapter" in {top(item) for item in ours(name)}}
-    assert {name for name in adapting if top(name) == "benchmarks"} <= {"benchmarks.cli", "benchmarks.job"}
+    assert {name for name in adapting if top(name) == "benchmarks"} <= {
+        "benchmarks.cli",
+        "benchmarks.engine",
+        "benchmarks.job",
+    }
 
 
 @pytest.mark.parametrize(
-    "module", ["runner", "job", "sweep", "inference", "feed", "timing", "progress", "result"]
+    "module",
+    [
+        *("runner", "epochs", "sharding", "distributed", "world", "communication", "launch", "ranks"),
+        *("scale", "scaling", "scaling_model"),
+        *("job", "submit", "sweep", "inference", "feed", "timing", "progress", "result"),
+    ],
 )
 def test_the_loop_names_no_workload(module: str) -> None:
     source = MODULES[f"benchmarks.{module}"].read_text(encoding="utf-8").lower()
@@ -136,7 +185,8 @@ def test_the_loop_names_no_workload(module: str) -> None:
 
 
 def test_the_runner_names_no_framework() -> None:
-    assert imports("benchmarks.runner").isdisjoint(FRAMEWORKS | {"keras", "horovod"})
+    for module in ("runner", "epochs", "sharding", "world", "communication"):
+        assert imports(f"benchmarks.{module}").isdisjoint(FRAMEWORKS | {"keras", "horovod"}), module
 
 
 def test_frameworks_stay_in_the_backends() -> None:
@@ -147,13 +197,18 @@ def test_frameworks_stay_in_the_backends() -> None:
     assert importers("keras") <= backends | packages
 
 
+def test_only_one_module_may_import_docker() -> None:
+    assert importers("docker") == {"benchmarks.containers"}
+
+
 def test_only_one_module_may_import_horovod() -> None:
-    assert importers("horovod") <= {"benchmarks.distributed"}
+    assert importers("horovod") == {"benchmarks.distributed"}
 
 
 def test_clocks_are_read_where_something_is_measured() -> None:
-    """The job takes the date for a folder's name; the runner has its times from the timer."""
+    """The job takes the date for a folder's name, ranks wait for each other; the runner has its timer."""
     allowed = {"benchmarks.timing", "benchmarks.telemetry", "benchmarks.job"}
+    allowed |= {"benchmarks.distributed", "benchmarks.launch"}
     assert {name for name in importers("time", "datetime") if top(name) == "benchmarks"} <= allowed
 
 
@@ -182,5 +237,5 @@ def test_what_list_and_show_read_of_a_workload_needs_no_keras(workload: str) -> 
 
 def test_what_hep_score_reads_is_written_in_one_place() -> None:
     writers = {name for name in MODULES if "write_summary" in calls(name)}
-    assert writers <= {"benchmarks.job", "hepscore_adapter.entrypoint"}
+    assert writers <= {"benchmarks.job", "hepscore_adapter.entrypoint", "hepscore_adapter.worktree"}
     assert writers
