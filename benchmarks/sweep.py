@@ -182,7 +182,7 @@ def _run(planned: Planned, folder: Path, switches: Sequence[str], relay: _Relay)
     wanted = ["run", resolved.config.workload, f"--preset={resolved.preset}", *settings]
     file = folder / "result.json"
     before = written(file)
-    with _on_cores(planned.cores):
+    with on_cores(planned.cores):
         code = relay.run([*this_program(), *wanted, f"--output={folder}", *switches, *planned.options])
     if written(file) != before:
         return read_result(file)
@@ -196,7 +196,7 @@ def _run(planned: Planned, folder: Path, switches: Sequence[str], relay: _Relay)
 
 
 @contextmanager
-def _on_cores(count: int) -> Iterator[None]:
+def on_cores(count: int) -> Iterator[None]:
     """What starts in here may use the first so many cores of this process; 0 for all."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(cores)[: count or None])
