@@ -163,7 +163,7 @@ def c4_mop_removes_the_working_files_only(launch: Launcher, folder: Path) -> Non
 
 
 def c5_ncores_and_empty_arguments(launch: Launcher, folder: Path) -> None:
-    info = scored(launch, folder, "", "-W", "", "--ncores", "", "1", "")["run_info"]
+    info = scored(launch, folder, "", "-W", "", "--ncores", "", "1", "", "--events", "4")["run_info"]
     assert (info["copies"], info["threads_per_copy"]) == (1, 1)
 
 
@@ -199,12 +199,11 @@ def c7_what_is_not_understood_is_refused(launch: Launcher, folder: Path) -> None
 
 
 def c8_an_old_summary_never_survives_a_failure(launch: Launcher, folder: Path) -> None:
-    (folder / f"{launch.workload}_summary.json").write_text("{}", encoding="utf-8")
+    scored(launch, folder, "-W")
     assert failed(launch, folder, "-W", *launch.long, "--timeout", "1").code == 124
 
 
 def c8_an_old_summary_is_replaced(launch: Launcher, folder: Path) -> None:
-    (folder / f"{launch.workload}_summary.json").write_text("{}", encoding="utf-8")
     first = scored(launch, folder, "-W")
     second = scored(launch, folder, "-W")  # the same folder again
     assert first["run_info"] == second["run_info"]
@@ -240,7 +239,7 @@ def c18_two_at_once(launch: Launcher, folder: Path) -> None:
 
 
 def c19_copies_add_up(launch: Launcher, folder: Path) -> None:
-    content = scored(launch, folder, "-W", "--copies", "2", "--threads", "1")
+    content = scored(launch, folder, "-W", "--copies", "2", "--threads", "1", "--events", "4")
     report = content["report"]
     each = [
         _result(folder / f"proc_{number}")["training"]["events_per_second"]["median"] for number in (1, 2)
