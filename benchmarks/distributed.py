@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import socket
 import threading
 import time
@@ -29,6 +30,8 @@ T = TypeVar("T")
 MEETING_SECONDS = 120.0  # for the first rank to start; nodes of a large job do not start at once
 ROLL_CALL_SECONDS = 10.0  # for ranks that noticed, as this one did, that one is lost
 LOST = "lost the others"
+# Errors of messages come as errors of the framework: their texts have the operation, or the library, in them.
+_OF_MESSAGES = re.compile("horovod|gloo|nccl", re.IGNORECASE)
 NEEDS_HOROVOD = "several ranks need Horovod: make horovod, or use an image"
 
 
@@ -212,8 +215,7 @@ class _Ranks(World):
         self._store.put("end", self.rank, (status, reason))
 
     def blame(self, error: BaseException) -> tuple[str, str] | None:
-        # Horovod's errors are those of the framework, with the name of its operation in the text.
-        if "Horovod" not in str(error):
+        if not _OF_MESSAGES.search(str(error)):
             return None
         if self.rank:
             return "failed", LOST

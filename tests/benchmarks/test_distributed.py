@@ -13,7 +13,7 @@ from benchmarks import distributed
 from benchmarks.distributed import Store, join, serve
 from benchmarks.errors import RunFailedError
 from benchmarks.ranks import ALONE, Place
-from benchmarks.world import LONE_WORLD
+from benchmarks.world import LONE_WORLD, World
 
 
 def test_a_process_alone_has_nobody_to_wait_for() -> None:
@@ -114,3 +114,20 @@ def test_cores_are_shared_only_where_all_have_the_same(
     store.put("cores", "0.0", neighbour)
     distributed._take_cores(Place(rank=1, size=2, local_rank=1, local_size=2), store)
     assert cores == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "ours"),
+    [
+        ("Horovod has been shut down. This was caused by an exception on one of the ranks", True),
+        ("[/x/horovod-0.28.1/third_party/gloo/transport/tcp/pair.cc:589] Read error: Connection reset", True),
+        ("[pair.cc:589 of Gloo] Connection closed by peer", True),
+        ("NCCL error: unhandled system error", True),
+        ("OOM when allocating tensor with shape[16,6400,512]", False),
+    ],
+)
+def test_errors_of_messages_are_told_from_others(text: str, ours: bool) -> None:
+    """A rank other than 0 has nothing more to say of one; rank 0 then asks who is lost."""
+    world = object.__new__(distributed._Ranks)
+    World.__init__(world, Place(rank=1, size=2))
+    assert world.blame(RuntimeError(text)) == (("failed", distributed.LOST) if ours else None)
