@@ -83,7 +83,6 @@ def train_step(
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(model.trainable_variables)
     variables = [variable.value for variable in model.trainable_variables]
-    world.broadcast([variable.value for variable in model.variables])
 
     def gradients(inputs: Tensor, targets: Tensor, shares: Tensor) -> tuple[Tensor, list[Tensor]]:
         with tf.GradientTape() as tape:
@@ -104,6 +103,7 @@ def train_step(
 
         return _compiled(step, xla)
 
+    world.broadcast([variable.value for variable in model.variables])
     gradients, update = _compiled(gradients, xla), _compiled(update, xla)
 
     def step_of_ranks(inputs: Tensor, targets: tuple[Tensor, Tensor]) -> Tensor:
