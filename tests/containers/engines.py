@@ -7,6 +7,7 @@ import subprocess
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -83,16 +84,26 @@ class Running:
 
 
 @dataclass
-class DockerImage:
-    """A ``Launcher`` that takes all it can from the container; ``more`` are further options of Docker."""
+class _Image:
+    """What is the same for both engines; every run of a whole preset is long enough."""
 
     workload: str
-    more: tuple[str, ...] = ()
-    long: tuple[str, ...] = ()
+    long: ClassVar[tuple[str, ...]] = ()
 
     @property
     def small(self) -> tuple[str, ...]:
         return SMALL[self.workload]
+
+    def inside(self, results: Path) -> str:
+        assert results.is_dir()
+        return "/results"
+
+
+@dataclass
+class DockerImage(_Image):
+    """A ``Launcher`` that takes all it can from the container; ``more`` are further options of Docker."""
+
+    more: tuple[str, ...] = ()
 
     def start(self, *arguments: str, results: Path) -> Running:
         results.chmod(0o1777)  # as hep-score does
@@ -103,23 +114,13 @@ class DockerImage:
         command = ["docker", "run", *options, image_tag(self.workload), *arguments]
         return Running(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE), name)
 
-    def inside(self, results: Path) -> str:
-        assert results.is_dir()
-        return "/results"
-
 
 @dataclass
-class SifImage:
+class SifImage(_Image):
     """A ``Launcher`` with the options that hep-score gives to singularity, as root or as ``user``."""
 
-    workload: str
     user: int | None = None
     more: tuple[str, ...] = ()
-    long: tuple[str, ...] = ()
-
-    @property
-    def small(self) -> tuple[str, ...]:
-        return SMALL[self.workload]
 
     def start(self, *arguments: str, results: Path) -> Running:
         results.chmod(0o1777)
@@ -136,7 +137,3 @@ class SifImage:
                 extra_groups=None if self.user is None else [],
             )
         )
-
-    def inside(self, results: Path) -> str:
-        assert results.is_dir()
-        return "/results"

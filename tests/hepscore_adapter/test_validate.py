@@ -68,10 +68,10 @@ def test_a_score_that_hepscore_would_misread_is_refused(value: object, message: 
 
 def test_a_score_that_hepscore_would_round_away_is_refused() -> None:
     def change(content: Content) -> None:
-        score(0.00009)(content)
-        content["report"]["wl-stats"]["train"]["median"] = 0.00009
+        score(0.0006)(content)
+        content["report"]["wl-stats"]["train"]["median"] = 0.0006
 
-    assert refusal(change) == "summary: report.wl-scores.train: expected at least 0.0001 events/s, got 9e-05"
+    assert refusal(change) == "summary: report.wl-scores.train: expected at least 0.0007 events/s, got 0.0006"
 
 
 CHANGES: dict[str, tuple[Callable[[Content], object], str]] = {
