@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from benchmarks.data_commands import data
 from benchmarks.errors import RunFailedError, Terminated, UsageError
+from benchmarks.options import FILE, FLAGS, FOLDER, PRESET, resolved, taking
 from datasets.errors import DataError
-
-FOLDER = click.Path(file_okay=False, path_type=Path)
-FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hepbench")
 def cli() -> None:
     """Machine-learning workloads of high-energy physics as a hardware benchmark."""
+
+
+cli.add_command(data)
 
 
 @cli.command("list")
@@ -34,63 +34,12 @@ def list_workloads() -> None:
         click.echo(f"    presets: {', '.join(workload.presets(name))}")
 
 
-PRESET = [
-    click.argument("workload"),
-    click.option("--preset", default="smoke", show_default=True, help="Named configuration to start from."),
-    click.option("--config", "file", type=FILE, help="YAML file of KEY: VALUE lines, laid over the preset."),
-    click.option(
-        "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any key that `show` lists."
-    ),
-]
-FLAGS = [
-    click.option("--epochs", help="Passes over the training events, warm-up included."),
-    click.option("--batch-size", help="Events per step of each rank."),
-    click.option("--global-batch-size", help="Events per step of all ranks together."),
-    click.option("--lr-scaling", help="Learning rate with the batch of all ranks: none, linear or sqrt."),
-    click.option("--seed", help="Seed of the initial weights and of everything drawn later."),
-    click.option("--precision", help="float32, float64, mixed_bfloat16 or mixed_float16."),
-    click.option("--threads", help="CPU threads; 0: all that this process may use."),
-    click.option("--data", help="Folder of the data set; default: the cache, made there if missing."),
-    click.option("--xla/--no-xla", default=None, help="Compile with XLA [default: on a GPU only]."),
-    click.option("--deterministic/--no-deterministic", default=None, help="Same seed, same bits."),
-]
-
-
-def taking(*options: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command the same options as others have."""
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-def _resolve(
-    workload: str,
-    preset: str,
-    file: Path | None,
-    assignments: tuple[str, ...],
-    flags: Any,
-    sweep: tuple[str, ...] = (),
-) -> Any:
-    from benchmarks import config
-    from benchmarks.workload import presets
-
-    known = presets(workload)
-    if flags.get("xla") is not None:
-        flags = {**flags, "xla": "on" if flags["xla"] else "off"}
-    base = config.choose("preset", preset, known)
-    return config.resolve(preset, base, file=file, assignments=assignments, sweep=sweep, flags=flags)
-
-
 @cli.command()
 @taking(*PRESET, *FLAGS)
 def show(workload: str, preset: str, file: Path | None, assignments: tuple[str, ...], **flags: Any) -> None:
     """Print the effective configuration and where each value came from."""
-    resolved = _resolve(workload, preset, file, assignments, flags)
-    click.echo(resolved.describe())
+    config = resolved(workload, preset, file, assignments, flags)
+    click.echo(config.describe())
 
 
 @cli.command()
@@ -130,7 +79,7 @@ def run(
     """Train and measure a workload; write result.json and WORKLOAD_summary.json."""
 
     def resolve(*swept: str) -> Any:
-        return _resolve(workload, preset, file, assignments, flags, swept)
+        return resolved(workload, preset, file, assignments, flags, swept)
 
     if engine is not None:
         from benchmarks.engine import container, run_container
@@ -150,7 +99,7 @@ def run(
     else:
         runs = {"": resolve()}
     if dry_run:
-        click.echo("\n\n".join(resolved.describe() for resolved in runs.values()))
+        click.echo("\n\n".join(each.describe() for each in runs.values()))
         return
     from benchmarks.ranks import asked_for
 
@@ -189,7 +138,7 @@ def submit(workload: str, preset: str, image: Path, output: Path, *, dry_run: bo
     from benchmarks import submit as submitter
     from hepscore_adapter.validate import summary_path
 
-    wanted = submitter.job(_resolve(workload, preset, None, (), {}), image, output, **options)
+    wanted = submitter.job(resolved(workload, preset, None, (), {}), image, output, **options)
     if dry_run:
         click.echo(submitter.script(wanted), nl=False)
         return
@@ -229,135 +178,9 @@ def scale(
     """Run on several numbers of ranks; write scaling.json, with a projection to 1,024."""
     from benchmarks.scale import numbers, run_scale
 
-    resolved = _resolve(workload, preset, file, assignments, flags)
+    config = resolved(workload, preset, file, assignments, flags)
     options = {"force": force, "quiet": quiet, "debug": debug}
-    sys.exit(run_scale(resolved, numbers(ranks), mode, output, picture=picture, **options))
-
-
-@cli.group()
-def data() -> None:
-    """Make, fetch, import, check and draw data sets."""
-
-
-@data.command()
-@taking(*PRESET)
-@click.option("--output", type=FOLDER, help="Folder of the data set [default: the cache].")
-def generate(
-    workload: str, preset: str, file: Path | None, assignments: tuple[str, ...], output: Path | None
-) -> None:
-    """Generate the events of a configuration."""
-    from benchmarks.workload import make_events
-
-    config = _on_all_cores(_resolve(workload, preset, file, assignments, {}).config)
-    click.echo(make_events(workload, config, output, lambda line: click.echo(line, err=True)))
-
-
-def _on_all_cores(config: Any) -> Any:
-    from benchmarks.cgroup import usable_cores
-
-    return replace(config, threads=config.threads or usable_cores())
-
-
-@data.command()
-@click.argument("hits", type=FOLDER)
-@taking(*PRESET[1:])
-@click.option("--output", type=FOLDER, required=True, help="Folder of the graphs.")
-def graphs(hits: Path, preset: str, file: Path | None, assignments: tuple[str, ...], output: Path) -> None:
-    """Build the graphs of a gnn_tracking configuration from a data set of tracking events."""
-    from benchmarks.gnn_tracking.events import make_graphs
-    from datasets.store import open_store
-
-    config = _on_all_cores(_resolve("gnn_tracking", preset, file, assignments, {}).config)
-    click.echo(make_graphs(config, open_store(hits), output, lambda line: click.echo(line, err=True)))
-
-
-@data.group("import")
-def import_data() -> None:
-    """Turn files of others into a data set."""
-
-
-@import_data.command("delphes")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--output", type=FOLDER, required=True, help="Folder of the data set.")
-@click.option("--train-events", type=click.IntRange(1), help="At most so many [default: all].")
-@click.option("--validation-events", type=click.IntRange(1), help="At most so many [default: all].")
-def import_delphes(
-    folder: Path, output: Path, train_events: int | None, validation_events: int | None
-) -> None:
-    """Import a folder of the public MLPF data set's files."""
-    from datasets.delphes_public import import_folder
-
-    counted = _counted("read", "files")
-    click.echo(import_folder(folder, output, train_events, validation_events, progress=counted))
-
-
-@import_data.command("trackml")
-@click.argument("path", type=click.Path(exists=True, path_type=Path))
-@click.option("--output", type=FOLDER, required=True, help="Folder of the data set.")
-@click.option("--train-events", type=click.IntRange(1), help="The first so many [default: all others].")
-@click.option(
-    "--validation-events",
-    type=click.IntRange(1),
-    help="The last so many [default: a tenth, at least one; none of a single event].",
-)
-def import_trackml(path: Path, output: Path, train_events: int | None, validation_events: int | None) -> None:
-    """Import a folder or zip file of TrackML CSV events: hits, truth and particles of each."""
-    from datasets.trackml_public import import_events
-
-    counted = _counted("read", "events")
-    click.echo(import_events(path, output, train_events, validation_events, progress=counted))
-
-
-@data.command("export")
-@click.argument("target", type=click.Choice(["trackml"]), expose_value=False)
-@click.argument("folder", type=FOLDER)
-@click.option("--output", type=FOLDER, required=True, help="Folder of the files.")
-def export_data(folder: Path, output: Path) -> None:
-    """Write a data set of tracking events as TrackML CSV files."""
-    from datasets.trackml_public import export_events
-
-    click.echo(export_events(folder, output, progress=_counted("wrote", "events")))
-
-
-@data.command()
-@click.argument("source", type=click.Choice(["delphes"]), expose_value=False)
-@click.option("--output", type=FOLDER, required=True, help="Folder for the public files.")
-@click.option("--train-files", type=click.IntRange(1), help="At most so many, of 100 events [default: all].")
-@click.option("--validation-files", type=click.IntRange(1), help="At most so many [default: all].")
-def fetch(output: Path, train_files: int | None, validation_files: int | None) -> None:
-    """Download the public data set; files that are there already are kept."""
-    from datasets.delphes_fetch import fetch as fetch_delphes
-
-    counted = _counted("fetched", "files")
-    click.echo(
-        fetch_delphes(output, train_files=train_files, validation_files=validation_files, progress=counted)
-    )
-
-
-def _counted(what: str, things: str) -> Callable[[int, int], None]:
-    return lambda done, total: click.echo(f"{what} {done} of {total} {things}", err=True)
-
-
-@data.command()
-@click.argument("folder", type=FOLDER)
-def verify(folder: Path) -> None:
-    """Check every file of a data set against its manifest."""
-    from datasets.store import open_store
-
-    store = open_store(folder)
-    for name, split in store.splits.items():
-        click.echo(f"{name}: {len(split)} events")
-    click.echo(f"sha256 {store.sha256}")
-
-
-@data.command()
-@click.argument("folder", type=FOLDER)
-@click.option("--output", type=FILE, required=True, help="A .pdf or .png file.")
-def plot(folder: Path, output: Path) -> None:
-    """Draw a page of distributions, or an event of a tracking data set."""
-    from datasets import pages
-
-    click.echo(pages.plot(folder, output))
+    sys.exit(run_scale(config, numbers(ranks), mode, output, picture=picture, **options))
 
 
 @cli.command()

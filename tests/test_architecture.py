@@ -146,6 +146,8 @@ def test_commands_stand_on_the_run_and_never_the_other_way_round() -> None:
             "benchmarks.scaling",
         },
         "benchmarks.doctor": {"benchmarks.cli"},
+        "benchmarks.data_commands": {"benchmarks.cli"},
+        "benchmarks.options": {"benchmarks.cli", "benchmarks.data_commands"},
     }
     for module, allowed in above.items():
         importing = {name for name in MODULES if module in imports(name)}

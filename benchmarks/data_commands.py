@@ -1,0 +1,138 @@
+"""``hepbench data``: make, fetch, import, check and draw data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.options import FILE, FOLDER, PRESET, resolved, taking
+
+
+@click.group()
+def data() -> None:
+    """Make, fetch, import, check and draw data sets."""
+
+
+@data.command()
+@taking(*PRESET)
+@click.option("--output", type=FOLDER, help="Folder of the data set [default: the cache].")
+def generate(
+    workload: str, preset: str, file: Path | None, assignments: tuple[str, ...], output: Path | None
+) -> None:
+    """Generate the events of a configuration."""
+    from benchmarks.workload import make_events
+
+    config = _on_all_cores(resolved(workload, preset, file, assignments, {}).config)
+    click.echo(make_events(workload, config, output, lambda line: click.echo(line, err=True)))
+
+
+def _on_all_cores(config: Any) -> Any:
+    from benchmarks.cgroup import usable_cores
+
+    return replace(config, threads=config.threads or usable_cores())
+
+
+@data.command()
+@click.argument("hits", type=FOLDER)
+@taking(*PRESET[1:])
+@click.option("--output", type=FOLDER, required=True, help="Folder of the graphs.")
+def graphs(hits: Path, preset: str, file: Path | None, assignments: tuple[str, ...], output: Path) -> None:
+    """Build the graphs of a gnn_tracking configuration from a data set of tracking events."""
+    from benchmarks.gnn_tracking.events import make_graphs
+    from datasets.store import open_store
+
+    config = _on_all_cores(resolved("gnn_tracking", preset, file, assignments, {}).config)
+    click.echo(make_graphs(config, open_store(hits), output, lambda line: click.echo(line, err=True)))
+
+
+@data.group("import")
+def import_data() -> None:
+    """Turn files of others into a data set."""
+
+
+@import_data.command("delphes")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--output", type=FOLDER, required=True, help="Folder of the data set.")
+@click.option("--train-events", type=click.IntRange(1), help="At most so many [default: all].")
+@click.option("--validation-events", type=click.IntRange(1), help="At most so many [default: all].")
+def import_delphes(
+    folder: Path, output: Path, train_events: int | None, validation_events: int | None
+) -> None:
+    """Import a folder of the public MLPF data set's files."""
+    from datasets.delphes_public import import_folder
+
+    counted = _counted("read", "files")
+    click.echo(import_folder(folder, output, train_events, validation_events, progress=counted))
+
+
+@import_data.command("trackml")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--output", type=FOLDER, required=True, help="Folder of the data set.")
+@click.option("--train-events", type=click.IntRange(1), help="The first so many [default: all others].")
+@click.option(
+    "--validation-events",
+    type=click.IntRange(1),
+    help="The last so many [default: a tenth, at least one; none of a single event].",
+)
+def import_trackml(path: Path, output: Path, train_events: int | None, validation_events: int | None) -> None:
+    """Import a folder or zip file of TrackML CSV events: hits, truth and particles of each."""
+    from datasets.trackml_public import import_events
+
+    counted = _counted("read", "events")
+    click.echo(import_events(path, output, train_events, validation_events, progress=counted))
+
+
+@data.command("export")
+@click.argument("target", type=click.Choice(["trackml"]), expose_value=False)
+@click.argument("folder", type=FOLDER)
+@click.option("--output", type=FOLDER, required=True, help="Folder of the files.")
+def export_data(folder: Path, output: Path) -> None:
+    """Write a data set of tracking events as TrackML CSV files."""
+    from datasets.trackml_public import export_events
+
+    click.echo(export_events(folder, output, progress=_counted("wrote", "events")))
+
+
+@data.command()
+@click.argument("source", type=click.Choice(["delphes"]), expose_value=False)
+@click.option("--output", type=FOLDER, required=True, help="Folder for the public files.")
+@click.option("--train-files", type=click.IntRange(1), help="At most so many, of 100 events [default: all].")
+@click.option("--validation-files", type=click.IntRange(1), help="At most so many [default: all].")
+def fetch(output: Path, train_files: int | None, validation_files: int | None) -> None:
+    """Download the public data set; files that are there already are kept."""
+    from datasets.delphes_fetch import fetch as fetch_delphes
+
+    counted = _counted("fetched", "files")
+    click.echo(
+        fetch_delphes(output, train_files=train_files, validation_files=validation_files, progress=counted)
+    )
+
+
+def _counted(what: str, things: str) -> Callable[[int, int], None]:
+    return lambda done, total: click.echo(f"{what} {done} of {total} {things}", err=True)
+
+
+@data.command()
+@click.argument("folder", type=FOLDER)
+def verify(folder: Path) -> None:
+    """Check every file of a data set against its manifest."""
+    from datasets.store import open_store
+
+    store = open_store(folder)
+    for name, split in store.splits.items():
+        click.echo(f"{name}: {len(split)} events")
+    click.echo(f"sha256 {store.sha256}")
+
+
+@data.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--output", type=FILE, required=True, help="A .pdf or .png file.")
+def plot(folder: Path, output: Path) -> None:
+    """Draw a page of distributions, or an event of a tracking data set."""
+    from datasets import pages
+
+    click.echo(pages.plot(folder, output))
