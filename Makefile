@@ -17,7 +17,7 @@ $(READY): pyproject.toml
 
 horovod: setup  ## Horovod for the TensorFlow in .venv, from its source (needs g++ and make, takes minutes)
 	containers/build-horovod.sh $(BIN)/python build/horovod
-	$(BIN)/pip install --quiet --no-cache-dir --no-deps build/horovod/horovod-*.whl
+	$(BIN)/pip install --quiet --no-cache-dir --no-deps --force-reinstall build/horovod/horovod-*.whl
 	$(BIN)/pip install --quiet -e '.[horovod]'
 
 run: setup  ## the main job: MLPF, small preset, on events it makes itself

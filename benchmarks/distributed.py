@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.cgroup import usable_cores
 from benchmarks.errors import RunFailedError
-from benchmarks.ranks import BY_US, LOOPBACK, Place, die_with_launcher, interface, share
+from benchmarks.ranks import BY_US, LOOPBACK, Place, address_towards, die_with_launcher, interface_of, share
 from benchmarks.world import LONE_WORLD, World
 
 T = TypeVar("T")
@@ -115,13 +115,13 @@ def join(place: Place) -> World:
             raise RunFailedError(f"rank 0 cannot listen on port {place.port}: {error.strerror}") from None
     _meet(place)
     store = Store(place.host, place.port)
-    _take_cores(place, store)
+    cores = _take_cores(place, store)
     os.environ.update(place.variables())
     os.environ.setdefault("HOROVOD_LOG_LEVEL", "fatal")  # what it would say here, the result says
-    if name := interface(place):
+    if name := interface_of(_own_address(place, store)):
         os.environ.setdefault("HOROVOD_GLOO_IFACE", name)
     try:
-        return _Ranks(place, store)
+        return _Ranks(place, store, cores)
     except ImportError as error:
         raise RunFailedError(f"{NEEDS_HOROVOD}; it cannot be imported: {error}") from None
 
@@ -142,24 +142,37 @@ def _meet(place: Place) -> None:
             time.sleep(0.2)
 
 
-def _take_cores(place: Place, store: Store) -> None:
-    """Keeps to a share of the cores where the ranks of a node were all given the same ones."""
+def _own_address(place: Place, store: Store) -> str:
+    """The address of this node on the way to the others."""
+    if place.nodes == 1:
+        return LOOPBACK
+    if place.node == 0:  # where its own name may lead to the loopback
+        return address_towards(store.wait("address", 1))
+    own = address_towards(place.host)
+    store.put("address", place.node, own)
+    return own
+
+
+def _take_cores(place: Place, store: Store) -> set[int]:
+    """Keeps to a share of the cores where the ranks of a node were all given the same ones; returns those."""
     mine = sorted(os.sched_getaffinity(0))
     store.put("cores", f"{place.node}.{place.local_rank}", mine)
     given = [store.wait("cores", f"{place.node}.{local}") for local in range(place.local_size)]
     if all(cores == mine for cores in given):
         # A control group may leave less than the cores that are listed.
         os.sched_setaffinity(0, share(mine[: usable_cores()], place.local_rank, place.local_size))
+    return set(mine)
 
 
 class _Ranks(World):
     """Ranks joined by Horovod."""
 
-    def __init__(self, place: Place, store: Store) -> None:
+    def __init__(self, place: Place, store: Store, cores: set[int]) -> None:
         import horovod.tensorflow as hvd
 
         super().__init__(place)
         self._hvd, self._store, self._started = hvd, store, time.monotonic()
+        self._cores_of_all = cores
         try:
             hvd.init()
         except RuntimeError as error:
@@ -173,11 +186,16 @@ class _Ranks(World):
     def in_turn(self, work: Callable[[], T]) -> T:
         if self.place.local_rank:
             self._store.wait("ready", self.place.node)
-        elif self.rank:
+            return work()
+        if self.rank:
             self._store.wait("ready", 0)
-        result = work()
-        if self.place.local_rank == 0:
-            self._store.put("ready", self.place.node, True)
+        own = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, self._cores_of_all)  # the others on this node wait
+        try:
+            result = work()
+        finally:
+            os.sched_setaffinity(0, own)
+        self._store.put("ready", self.place.node, True)
         return result
 
     def agreed(self, key: str, value: T) -> T:

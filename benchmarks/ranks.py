@@ -184,17 +184,18 @@ def die_with_launcher() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def interface(place: Place) -> str:
-    """The network interface by which this node reaches the others; empty where nothing says so."""
-    if place.nodes == 1:
-        return "lo"
+def address_towards(host: str) -> str:
+    """The address of this node on its way to a host, by name or address."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # sends nothing
-        probe.connect((place.host, place.port))
-        ours = probe.getsockname()[0]
-    if ours.startswith("127."):  # the first node, which reaches itself otherwise than others do
-        ours = socket.gethostbyname(place.host)
+        probe.connect((host, 9))
+        ours: str = probe.getsockname()[0]
+    return ours
+
+
+def interface_of(address: str) -> str:
+    """The network interface that has an address; empty where none has."""
     named = psutil.net_if_addrs().items()
-    return next((name for name, addresses in named if ours in {each.address for each in addresses}), "")
+    return next((name for name, all_of in named if address in {each.address for each in all_of}), "")
 
 
 def share(items: Sequence[int], index: int, parts: int) -> list[int]:

@@ -31,7 +31,8 @@ class World:
     def in_turn(self, work: Callable[[], T]) -> T:
         """Does the work on rank 0 first, then on one rank of each other node, then on the rest.
 
-        What the first one makes on a disk, the others find there. The framework is left alone.
+        What the first one makes on a disk, with all cores of its node, the others find there. The framework
+        is left alone.
         """
         return work()
 

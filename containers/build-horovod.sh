@@ -4,8 +4,11 @@
 # Usage: build-horovod.sh PYTHON FOLDER        (writes FOLDER/horovod-*.whl)
 # Environment: HOROVOD_GPU_OPERATIONS=NCCL     on an image with nvcc and NCCL; unset: CPU only
 #
-# Horovod 0.28.1, the last release, includes in one file an XLA header that TensorFlow 2.16 moved. That file serves
-# collectives inside XLA-compiled functions, which we do not use: it is left out.
+# Horovod 0.28.1, the last release, needs two changes:
+# - One file includes an XLA header that TensorFlow 2.16 moved. It serves collectives inside XLA-compiled functions, which
+#   we do not use: it is left out.
+# - Process sets, the one of all ranks among them, forget the interface that HOROVOD_GLOO_IFACE names. Gloo then binds to
+#   what the machine's own name resolves to: on many machines the loopback, where no other node arrives.
 # The wheel fits this one TensorFlow only, so no pip cache may keep it.
 set -euo pipefail
 
@@ -28,9 +31,15 @@ PIP=("$WORK/venv/bin/python" -m pip --quiet --no-cache-dir --disable-pip-version
 "${PIP[@]}" download --no-deps --no-build-isolation --no-binary :all: --dest "$WORK" "horovod==$HOROVOD"
 tar -xzf "$WORK/horovod-$HOROVOD.tar.gz" -C "$WORK"
 SOURCE=$WORK/horovod-$HOROVOD
-LISTS=$SOURCE/horovod/tensorflow/CMakeLists.txt
-[ "$(grep -c xla_mpi_ops.cc "$LISTS")" = 1 ] || { echo "build-horovod.sh: one line with xla_mpi_ops.cc expected in $LISTS" >&2; exit 1; }
-sed -i /xla_mpi_ops.cc/d "$LISTS"
+
+# edit FILE PATTERN LINES COMMAND: a sed command on a file in which as many lines match as in the release.
+edit() {
+    [ "$(grep -c "$2" "$SOURCE/$1")" = "$3" ] || { echo "build-horovod.sh: expected $3 line(s) with $2 in $1" >&2; exit 1; }
+    sed -i "$4" "$SOURCE/$1"
+}
+edit horovod/tensorflow/CMakeLists.txt xla_mpi_ops.cc 1 /xla_mpi_ops.cc/d
+edit horovod/common/gloo/gloo_context.cc 'iface = gloo_iface_;' 3 \
+    '/::InitializeForProcessSet(/,/CreateDevice/ s/iface = gloo_iface_;/iface = global_context.gloo_iface_;/'
 
 export PATH="$WORK/venv/bin:$PATH" MAKEFLAGS="-j$(nproc)"
 export HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=1 HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_MXNET=1

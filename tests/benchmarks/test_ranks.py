@@ -7,7 +7,17 @@ import os
 import pytest
 
 from benchmarks.errors import UsageError
-from benchmarks.ranks import ALONE, Place, asked_for, first_host, found, interface, share
+from benchmarks.ranks import (
+    ALONE,
+    LOOPBACK,
+    Place,
+    address_towards,
+    asked_for,
+    first_host,
+    found,
+    interface_of,
+    share,
+)
 
 HOROVODRUN = {
     "HOROVOD_RANK": "5",
@@ -70,7 +80,12 @@ def test_ranks_of_srun_meet_on_the_first_node() -> None:
 
 def test_a_step_on_one_node_needs_no_network() -> None:
     place = found({**SRUN, "SLURM_STEP_TASKS_PER_NODE": "4", "SLURM_NODEID": "0", "SLURM_LOCALID": "3"})
-    assert (place.nodes, place.local_size, place.host, interface(place)) == (1, 4, "127.0.0.1", "lo")
+    assert (place.nodes, place.local_size, place.host) == (1, 4, LOOPBACK)
+
+
+def test_the_interface_that_leads_to_a_host() -> None:
+    assert interface_of(address_towards("localhost")) == "lo"
+    assert interface_of("192.0.2.1") == ""  # reserved for documentation
 
 
 def test_a_batch_script_is_no_step() -> None:

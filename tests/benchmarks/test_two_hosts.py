@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.horovod, pytest.mark.slow]
 
 LIMIT_SECONDS = 60  # from the cut of the cable to the end of the last process
 ADDRESSES = ("10.97.83.1", "10.97.83.2")
+FIRST = "first-host"
 MESSAGE = 4 << 20  # bytes, the largest all-reduce that a run times
 
 
@@ -38,12 +39,13 @@ class Hosts:
             ip("-n", name, "address", "add", f"{address}/24", "dev", "eth0")
             for device in ("lo", "eth0"):
                 ip("-n", name, "link", "set", device, "up")
-            # What `ip netns exec` puts in the place of /etc/hosts: Gloo asks for the host's own name.
+            # What `ip netns exec` puts in place of /etc/hosts. As on many machines, a host's own name leads
+            # to its loopback, and only others arrive with it at the host.
             own = Path("/etc/netns", name)
             own.mkdir(parents=True)
-            own.joinpath("hosts").write_text(
-                f"127.0.0.1 localhost\n{address} {socket.gethostname()}\n", encoding="ascii"
-            )
+            loopback = f"127.0.0.1 localhost {socket.gethostname()}\n"
+            first = "127.0.1.1" if address == ADDRESSES[0] else ADDRESSES[0]
+            own.joinpath("hosts").write_text(f"{loopback}{first} {FIRST}\n", encoding="ascii")
 
     def start(self, folder: Path, *arguments: object) -> list[subprocess.Popen[str]]:
         call = command("run", "line", "--ranks", 2, "--output", folder, *arguments, program=LINE)
@@ -60,7 +62,7 @@ class Hosts:
 
     def _slurm(self, rank: int) -> dict[str, str]:
         step = {"STEP_ID": os.getpid(), "STEP_NUM_TASKS": 2, "STEP_TASKS_PER_NODE": "1(x2)", "JOB_ID": 1}
-        step |= {"STEP_NODELIST": ",".join(ADDRESSES), "NODEID": rank, "PROCID": rank, "LOCALID": 0}
+        step |= {"STEP_NODELIST": f"{FIRST},{ADDRESSES[1]}", "NODEID": rank, "PROCID": rank, "LOCALID": 0}
         return {f"SLURM_{name}": str(value) for name, value in step.items()}
 
     def slow_down(self, rate: str) -> None:
