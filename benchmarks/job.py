@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -20,7 +21,7 @@ from benchmarks.progress import Progress
 from benchmarks.ranks import ALONE, Place
 from benchmarks.result import RunResult, write_json
 from benchmarks.runner import run
-from benchmarks.stopping import on_stopping, raise_once
+from benchmarks.stopping import heed_no_more, on_stopping, raise_once
 from datasets.errors import DataError
 from hepscore_adapter.summary import summary
 from hepscore_adapter.validate import summary_path, validate_summary, write_summary
@@ -95,7 +96,8 @@ def _take_part(resolved: Resolved, place: Place, gpus: int, debug: bool) -> int:
     log.handlers = [logging.StreamHandler() if debug else logging.NullHandler()]
     log.propagate = False
     with on_stopping(raise_once):
-        result = run(resolved, Progress(visible=False, terminal=False), place=place, gpus=gpus)
+        silent = Progress(visible=False, terminal=False)
+        result = run(resolved, silent, ends=heed_no_more, place=place, gpus=gpus)
     if result.status != "ok":
         click.echo(f"hepbench: {result.status}: {result.reason}", err=True)
     return _exit_code(result)
@@ -108,9 +110,8 @@ def _run(
     try:
         with _logging_to(folder / "run.log", debug):
             log.info("configuration: %s", resolved.to_dict())
-            result = _scored(
-                run(resolved, progress, lambda: remove_summaries(folder), place=place, gpus=gpus)
-            )
+            begins = partial(remove_summaries, folder)
+            result = _scored(run(resolved, progress, begins, heed_no_more, place=place, gpus=gpus))
             log.info("status: %s %s", result.status, result.reason)
     except (UsageError, DataError, RunFailedError, KeyboardInterrupt):
         _leave_nothing(folder, made)  # there was no run

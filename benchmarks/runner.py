@@ -38,6 +38,7 @@ def run(
     resolved: Resolved,
     progress: Progress,
     begins: Callable[[], None] = lambda: None,
+    ends: Callable[[], None] = lambda: None,
     *,
     place: Place = ALONE,
     gpus: int = 0,
@@ -50,6 +51,7 @@ def run(
         resolved: What to run.
         progress: Takes what a person is to see.
         begins: Called once the call has proved right and the events are there.
+        ends: Called once it is known how the run ended: from then on nobody may stop it any more.
         place: Which rank this is.
         gpus: How many GPUs were asked for; 0 for whatever there is.
 
@@ -88,10 +90,13 @@ def run(
 
     with Telemetry(place=place) as telemetry:
         status, reason = _guarded(work, backend, config, world)
+        if status != "ok":
+            ends()
     measured["telemetry"] = telemetry.summary()
     measured["peak_memory_bytes"] = _peak_memory(backend, config)
     if status == "ok":
         status, reason = _guarded(lambda: _finish(config, measured, world), backend, config, world)
+    ends()
     if status != "ok":
         world.leave(status, reason)
     return RunResult(status=status, reason=reason, **measured)

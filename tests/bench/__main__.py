@@ -5,6 +5,7 @@ import sys
 from tests.bench.graphs import graphs
 from tests.bench.harness import PAIRS, overhead
 from tests.bench.pairs import compare
+from tests.bench.scaling import scaling
 from tests.bench.tracking import tracking
 
 GB = 1e9
@@ -50,7 +51,14 @@ def harness():
 
 
 # The harness last: it loads a framework, whose memory the steps may need.
-PARTS = {"steps": steps, "switches": switches, "tracking": tracking, "graphs": graphs, "harness": harness}
+PARTS = {
+    "steps": steps,
+    "switches": switches,
+    "tracking": tracking,
+    "scaling": scaling,
+    "graphs": graphs,
+    "harness": harness,
+}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or PARTS:

@@ -13,6 +13,7 @@ from keras import ops
 
 from benchmarks import workload
 from benchmarks.gnn_tracking.config import piece_count
+from tests.bench.stepper import shared
 from tests.bench.tracking import configuration
 from tests.benchmarks.gnn_tracking.toy import lay_out
 from tests.reference import gnn_tracking as reference
@@ -53,7 +54,7 @@ def checkpointed(weights, inputs, iterations=8):
     return keras.remat(lambda x, e: on_edges("score", x, e))(x, e)[:, 0]
 
 
-def make_step(backend, side, task, nodes, edges, mode):
+def make_step(backend, world, side, task, nodes, edges, mode):
     config = configuration(int(nodes), int(edges), mode)
     backend.configure(config)
     training = workload.load("gnn_tracking").build(config, np.random.default_rng(config.seed))
@@ -63,11 +64,12 @@ def make_step(backend, side, task, nodes, edges, mode):
             model=Plain(training.model, mode),
             loss=lambda logits, targets, _: reference.loss(logits, targets),
         )
-    inputs, targets = (backend.put(arrays) for arrays in random_graph(config))
+    inputs, targets = random_graph(config)
+    inputs, targets = backend.put(inputs), backend.put(shared(targets, world))
     if task == "infer":
         predict = backend.predict_step(training.model, xla=False)
         return lambda: predict(inputs)
-    train = backend.train_step(training, xla=False)
+    train = backend.train_step(training, xla=False, world=world)
     return lambda: train(inputs, targets)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks import workload
 from benchmarks.mlpf.config import PRESETS
+from tests.bench.stepper import shared
 from tests.benchmarks.mlpf.toy import toy_events
 from tests.reference import mlpf as reference
 
@@ -28,7 +29,7 @@ class Plain:
         return reference.forward(self._weights, inputs, compute_dtype=self._compute_dtype)
 
 
-def make_step(backend, side, batch, padded, precision, *switches):
+def make_step(backend, world, side, batch, padded, precision, *switches):
     config = dataclasses.replace(
         PRESETS["full"],
         batch_size=int(batch),
@@ -40,7 +41,7 @@ def make_step(backend, side, batch, padded, precision, *switches):
     training = workload.load("mlpf").build(config, np.random.default_rng(config.seed))
     if side == "plain":
         training = dataclasses.replace(training, model=Plain(training.model), loss=reference.loss)
-    step = backend.train_step(training, xla="xla" in switches)
-    events = toy_events(config.batch_size, config.pad_to, int(REAL_SHARE * config.pad_to))
-    inputs, targets = (backend.put(array) for array in events)
+    step = backend.train_step(training, "xla" in switches, world)
+    inputs, targets = toy_events(config.batch_size, config.pad_to, int(REAL_SHARE * config.pad_to))
+    inputs, targets = backend.put(inputs), backend.put(shared(targets, world))
     return lambda: step(inputs, targets)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -38,34 +39,50 @@ class Pair:
 
 
 class Stepper:
-    """A stepper process; ``step`` has it take one step and says how much the others used."""
+    """A stepper process; several may be started before each is ``ready``."""
 
-    def __init__(self, *arguments):
-        command = [sys.executable, "-m", "tests.bench.stepper", *map(str, arguments)]
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
+    def __init__(self, *arguments, under=(), environment=None):
+        command = [*under, sys.executable, "-m", "tests.bench.stepper", *map(str, arguments)]
+        self.process = psutil.Popen(
+            command,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         self._arguments = " ".join(map(str, arguments))
-        self._answer()
 
-    def _answer(self):
-        line = self._process.stdout.readline()
+    def ready(self):
+        """Waits for the end of the warm-up."""
+        self.answer()
+        return self
+
+    def begin(self):
+        """Has it take a step, which ``answer`` is to."""
+        self.process.stdin.write("step\n")
+        self.process.stdin.flush()
+
+    def answer(self):
+        line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"stepper {self._arguments} ended with code {self._process.wait()}")
+            raise RuntimeError(f"stepper {self._arguments} ended with code {self.process.wait()}")
         return json.loads(line)
 
-    def step(self):
-        busy = _busy()
-        self._process.stdin.write("step\n")
-        self._process.stdin.flush()
-        answer = self._answer()
-        foreign = (_busy() - busy - answer["cpu"]) / answer["seconds"]
-        return answer, foreign
-
     def close(self):
-        self._process.stdin.close()
-        self._process.wait()
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def step(*steppers):
+    """A step of each, all at once: seconds of the slowest, the largest peak; and foreign load in cores."""
+    busy = _busy()
+    for stepper in steppers:
+        stepper.begin()
+    answers = [stepper.answer() for stepper in steppers]
+    seconds, peak = (max(answer[key] for answer in answers) for key in ("seconds", "peak"))
+    foreign = (_busy() - busy - sum(answer["cpu"] for answer in answers)) / seconds
+    return {"seconds": seconds, "peak": peak}, foreign
 
 
 def _busy():
@@ -99,10 +116,10 @@ def compare(first, second, pairs, *, together=True):
 
 
 def _in_turn(first, second, pairs):
-    with contextlib.closing(Stepper(*first)) as a, contextlib.closing(Stepper(*second)) as b:
-        return [(a.step(), b.step()) for _ in range(pairs)]
+    with contextlib.closing(Stepper(*first).ready()) as a, contextlib.closing(Stepper(*second).ready()) as b:
+        return [(step(a), step(b)) for _ in range(pairs)]
 
 
 def _alone(arguments, steps):
-    with contextlib.closing(Stepper(*arguments)) as stepper:
-        return [stepper.step() for _ in range(steps)]
+    with contextlib.closing(Stepper(*arguments).ready()) as stepper:
+        return [step(stepper) for _ in range(steps)]

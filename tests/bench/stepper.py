@@ -2,25 +2,35 @@
 
     python -m tests.bench.stepper CASE ARGUMENT...
 
-CASE is a module of this folder less its ``_steps``; ``make_step(backend, *arguments)`` of that module
-returns a step, ready to run. Answers each line on standard input with
+CASE is a module of this folder less its ``_steps``; ``make_step(backend, world, *arguments)`` of that
+module returns a step, ready to run. Where a launcher's variables say so, the process is one of several ranks.
+Answers each line on standard input with
 ``{"seconds": ..., "cpu": ..., "peak": bytes}``.
 """
 
 import importlib
 import json
+import os
 import sys
 import time
 
-from benchmarks import backends
+import numpy as np
+
+from benchmarks import backends, distributed, ranks
 from benchmarks.memory import host_memory_peak_bytes
 
 WARM_UP = 1
 
 
+def shared(targets, world):
+    """The targets as a step of this world takes them; each rank has as much of the loss as any other."""
+    return targets if world.size == 1 else (targets, np.full(1, 1 / world.size))
+
+
 def main(case, *arguments):
     backend = backends.load()
-    step = importlib.import_module(f"tests.bench.{case}_steps").make_step(backend, *arguments)
+    world = distributed.join(ranks.found(os.environ))
+    step = importlib.import_module(f"tests.bench.{case}_steps").make_step(backend, world, *arguments)
     for _ in range(WARM_UP):
         step()
     backend.drain()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import struct
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from benchmarks.errors import UsageError
 from benchmarks.progress import Progress
 from benchmarks.result import RunResult
 from benchmarks.runner import run, weights_sha256
+from benchmarks.stopping import heed_no_more, on_stopping, raise_once
 from hepscore_adapter.summary import summary
 from hepscore_adapter.validate import validate_summary
 from tests import line
@@ -51,6 +53,20 @@ def test_losses_counts_and_quality_are_those_of_the_line() -> None:
     weight = struct.pack("<d", 2 - 2 / 2**6)
     assert result.weights_sha256 == hashlib.sha256(weight).hexdigest()
     assert result.model == {"trainable_parameters": 1, "frozen_parameters": 0}
+
+
+@pytest.mark.parametrize(("trouble", "status"), [("none", "ok"), ("nan", "failed")])
+def test_nothing_stops_a_run_whose_end_is_known(trouble: str, status: str) -> None:
+    """It would cost the result, which is still to be written."""
+
+    def ends() -> None:
+        heed_no_more()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with on_stopping(raise_once):
+        silent = Progress(visible=False, terminal=False)
+        result = run(line.configured(f"trouble={trouble}"), silent, ends=ends)
+    assert result.status == status
 
 
 def test_the_record_says_what_ran() -> None:
