@@ -1,8 +1,7 @@
-"""One process, or the ranks of a run joined by Horovod; the only module that imports horovod.
+"""One process, or the ranks of a run joined by Horovod.
 
-Ranks meet at a small store of keys and values that Horovod's own rendezvous needs anyway. It carries what
-has to be known before a framework may start its threads (cores, whose turn it is to make the data), and,
-when the ranks have lost each other, how each of them ended. Everything else goes through Horovod.
+What has to be known before a framework may start its threads goes through the meeting point of the ranks,
+and so does, when they have lost each other, how each of them ended. All else goes through Horovod.
 """
 
 from __future__ import annotations
@@ -10,24 +9,20 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
-import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from typing import Any, TypeVar
-from urllib.error import HTTPError
 
 import numpy as np
 
-from benchmarks.cgroup import usable_cores
-from benchmarks.errors import RunFailedError
-from benchmarks.ranks import BY_US, LOOPBACK, Place, address_towards, die_with_launcher, interface_of, share
+from benchmarks.errors import RunFailedError, UsageError
+from benchmarks.meeting import Store, assemble, own_address, take_cores
+from benchmarks.ranks import BY_US, Place, die_with_launcher, interface_of
 from benchmarks.world import LONE_WORLD, World
 
 T = TypeVar("T")
 
-MEETING_SECONDS = 120.0  # for the first rank to start; nodes of a large job do not start at once
+SILENT_SECONDS = 20.0  # a rank is lost whose Horovod, a thread that no step keeps busy, is silent for so long
 ROLL_CALL_SECONDS = 10.0  # for ranks that noticed, as this one did, that one is lost
 LOST = "lost the others"
 # Errors of messages come as errors of the framework: their texts have the operation, or the library, in them.
@@ -35,133 +30,29 @@ _OF_MESSAGES = re.compile("horovod|gloo|nccl", re.IGNORECASE)
 NEEDS_HOROVOD = "several ranks need Horovod: make horovod, or use an image"
 
 
-class Store:
-    """The keys and values at which ranks meet; values are any that can be pickled."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._address = host, port
-
-    def put(self, scope: str, key: object, value: object) -> None:
-        """Stores a value.
-
-        Raises:
-            RunFailedError: There is no store any more.
-        """
-        from horovod.runner.http.http_client import put_data_into_kvstore
-
-        try:
-            put_data_into_kvstore(*self._address, scope, key, value)
-        except (RuntimeError, OSError):
-            raise self._gone() from None
-
-    def get(self, scope: str, key: object) -> Any:
-        """A value, or None where there is none yet.
-
-        Raises:
-            RunFailedError: There is no store any more.
-        """
-        from horovod.runner.http.http_client import read_data_from_kvstore
-
-        try:
-            return read_data_from_kvstore(*self._address, scope, key)
-        except (RuntimeError, OSError) as error:
-            if isinstance(error.args[-1], HTTPError):
-                return None
-            raise self._gone() from None
-
-    def wait(self, scope: str, key: object) -> Any:
-        """A value, as soon as there is one."""
-        while (value := self.get(scope, key)) is None:
-            time.sleep(0.1)
-        return value
-
-    def _gone(self) -> RunFailedError:
-        host, port = self._address
-        return RunFailedError(
-            f"the ranks' meeting point at {host}:{port} is gone: rank 0 or the launcher ended"
-        )
-
-
-def serve(host: str, port: int = 0) -> Any:
-    """Opens a store in threads of this process; ``server_address`` of what it returns is where.
-
-    Raises:
-        OSError: The address cannot be used.
-    """
-    from horovod.runner.http.http_server import RendezvousHandler, RendezvousHTTPServer
-
-    server = RendezvousHTTPServer((host, port), RendezvousHandler, 0)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, name="rendezvous", daemon=True).start()
-    return server
-
-
 def join(place: Place) -> World:
     """The world of a place: its ranks have come up, each on cores of its own, when this returns.
 
     Raises:
+        UsageError: There is no Horovod.
         RunFailedError: They could not, or not as many as asked for.
     """
     if place.size == 1:
         return LONE_WORLD
-    if find_spec("horovod") is None:
-        raise RunFailedError(NEEDS_HOROVOD)
+    try:
+        import horovod.tensorflow  # noqa: F401 (before anybody waits for this rank)
+    except ImportError as error:
+        raise UsageError(f"{NEEDS_HOROVOD}; it cannot be imported: {error}") from None
     if place.launcher == BY_US:
         die_with_launcher()
-    if place.serves:
-        try:
-            serve(LOOPBACK if place.nodes == 1 else "", place.port)
-        except OSError as error:
-            raise RunFailedError(f"rank 0 cannot listen on port {place.port}: {error.strerror}") from None
-    _meet(place)
-    store = Store(place.host, place.port)
-    cores = _take_cores(place, store)
+    store = assemble(place)
+    cores = take_cores(place, store)
     os.environ.update(place.variables())
     os.environ.setdefault("HOROVOD_LOG_LEVEL", "fatal")  # what it would say here, the result says
-    if name := interface_of(_own_address(place, store)):
+    os.environ.setdefault("HOROVOD_GLOO_TIMEOUT_SECONDS", f"{SILENT_SECONDS:.0f}")
+    if name := interface_of(own_address(place, store)):
         os.environ.setdefault("HOROVOD_GLOO_IFACE", name)
-    try:
-        return _Ranks(place, store, cores)
-    except ImportError as error:
-        raise RunFailedError(f"{NEEDS_HOROVOD}; it cannot be imported: {error}") from None
-
-
-def _meet(place: Place) -> None:
-    """Returns when the meeting point answers."""
-    until = time.monotonic() + MEETING_SECONDS
-    while True:
-        try:
-            socket.create_connection((place.host, place.port), timeout=5).close()
-            return
-        except OSError as error:
-            if time.monotonic() > until:
-                raise RunFailedError(
-                    f"rank {place.rank} of {place.size} found nobody at {place.host}:{place.port} within "
-                    f"{MEETING_SECONDS:.0f} s ({error}); did rank 0 start?"
-                ) from None
-            time.sleep(0.2)
-
-
-def _own_address(place: Place, store: Store) -> str:
-    """The address of this node on the way to the others."""
-    if place.nodes == 1:
-        return LOOPBACK
-    if place.node == 0:  # where its own name may lead to the loopback
-        return address_towards(store.wait("address", 1))
-    own = address_towards(place.host)
-    store.put("address", place.node, own)
-    return own
-
-
-def _take_cores(place: Place, store: Store) -> set[int]:
-    """Keeps to a share of the cores where the ranks of a node were all given the same ones; returns those."""
-    mine = sorted(os.sched_getaffinity(0))
-    store.put("cores", f"{place.node}.{place.local_rank}", mine)
-    given = [store.wait("cores", f"{place.node}.{local}") for local in range(place.local_size)]
-    if all(cores == mine for cores in given):
-        # A control group may leave less than the cores that are listed.
-        os.sched_setaffinity(0, share(mine[: usable_cores()], place.local_rank, place.local_size))
-    return set(mine)
+    return _Ranks(place, store, cores)
 
 
 class _Ranks(World):

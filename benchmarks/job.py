@@ -17,6 +17,7 @@ import click
 from benchmarks import report
 from benchmarks.config import Resolved
 from benchmarks.errors import RunFailedError, UsageError
+from benchmarks.meeting import telling
 from benchmarks.progress import Progress
 from benchmarks.ranks import ALONE, Place
 from benchmarks.result import RunResult, write_json
@@ -60,7 +61,7 @@ def run_job(
     Raises:
         UsageError: The output folder cannot be used, or holds a result and ``force`` is not given.
         DataError: The events are damaged, too few, or cannot be made; no file is written then.
-        RunFailedError: The result could not be written, or the ranks did not come together.
+        RunFailedError: The result could not be written.
     """
     if place.rank:
         return _take_part(resolved, place, gpus, debug)
@@ -95,7 +96,7 @@ def _take_part(resolved: Resolved, place: Place, gpus: int, debug: bool) -> int:
     """Runs a rank other than 0: no file, and no word unless it fails."""
     log.handlers = [logging.StreamHandler() if debug else logging.NullHandler()]
     log.propagate = False
-    with on_stopping(raise_once):
+    with on_stopping(raise_once), telling(place):
         silent = Progress(visible=False, terminal=False)
         result = run(resolved, silent, ends=heed_no_more, place=place, gpus=gpus)
     if result.status != "ok":

@@ -17,7 +17,7 @@ from typing import IO
 
 import click
 
-from benchmarks import distributed, nvml
+from benchmarks import distributed, meeting, nvml
 from benchmarks.config import Resolved
 from benchmarks.errors import UsageError
 from benchmarks.job import EXIT_FAILED, check_folder, default_folder, remove_summaries, this_program
@@ -55,8 +55,8 @@ def run_ranks(
     if check_folder(folder, force):
         folder.rmdir()  # rank 0 makes it
     before = written(folder / "result.json")
-    server = distributed.serve(LOOPBACK)
-    watch = _Watch(distributed.Store(*server.server_address[:2]))
+    server = meeting.serve(LOOPBACK)
+    watch = _Watch(meeting.Store(*server.server_address[:2]))
     with on_stopping(watch.relay):
         for rank in range(ranks):
             place = Place(rank, ranks, rank, ranks, port=server.server_address[1])
@@ -140,7 +140,7 @@ class _Rank:
 class _Watch:
     """The ranks of a run until the last of them has ended."""
 
-    def __init__(self, store: distributed.Store) -> None:
+    def __init__(self, store: meeting.Store) -> None:
         self.ranks: list[_Rank] = []
         self.signal = 0
         self.lost: _Rank | None = None  # the first that ended badly, and not because another had
@@ -187,10 +187,11 @@ class _Watch:
         if self.lost is not None or rank.process.returncode == 0:
             return
         told = self._store.get("end", rank.rank)
-        if told is not None and told[1] == distributed.LOST:
+        _, reason = told or ("failed", how)
+        if reason == distributed.LOST:
             return
-        self.lost, self.explained = rank, told is not None
-        self.reason = f"{how} (rank {rank.rank}, {time.monotonic() - self._started:.0f} s after the start)"
+        self.lost, self.explained = rank, told is not None and not reason.startswith("unexpected ")
+        self.reason = f"{reason} (rank {rank.rank}, {time.monotonic() - self._started:.0f} s after the start)"
         if told is None:
             self._store.put("end", rank.rank, ("failed", how))
 
@@ -199,14 +200,7 @@ def _in_place_of_rank_0(resolved: Resolved, folder: Path, watch: _Watch) -> int:
     """Writes the result of a run whose rank 0 could not."""
     status = "interrupted" if watch.signal else "failed"
     reason = signal.Signals(watch.signal).name if watch.signal else watch.reason
-    result = RunResult(
-        workload=resolved.config.workload,
-        status=status,
-        reason=reason,
-        config=resolved.to_dict(),
-        seed=resolved.config.seed,
-        world_size=len(watch.ranks),
-    )
+    result = RunResult.without_figures(resolved.to_dict(), len(watch.ranks), status, reason)
     folder.mkdir(parents=True, exist_ok=True)
     remove_summaries(folder)
     write_json(folder / "result.json", result.to_dict())

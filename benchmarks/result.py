@@ -152,6 +152,20 @@ class RunResult:
         return cleaned
 
     @classmethod
+    def without_figures(
+        cls, config: Mapping[str, Any], world_size: int, status: str, reason: str
+    ) -> RunResult:
+        """The record of a run of this configuration that ended before there was anything to measure."""
+        return cls(
+            workload=config["workload"],
+            status=status,
+            reason=reason,
+            config=dict(config),
+            seed=config["seed"],
+            world_size=world_size,
+        )
+
+    @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> RunResult:
         """Rebuilds the record from ``to_dict``.
 

@@ -45,6 +45,8 @@ def run(
 ) -> RunResult:
     """Trains and measures; a run that fails or is stopped once it has its events still has a result.
 
+    So has one whose ranks did not come together.
+
     Every rank of a run calls this. What it returns holds all ranks' figures on rank 0 only.
 
     Args:
@@ -58,11 +60,18 @@ def run(
     Raises:
         UsageError: The call cannot be carried out on this machine.
         DataError: The events are damaged, too few, or cannot be made.
-        RunFailedError: The ranks did not come together.
+        RunFailedError: This rank, not the first one, found no others.
     """
     backend = backends.load()
     config = resolved.config.on(place.size)
-    world = distributed.join(place)
+    try:
+        world = distributed.join(place)
+    except RunFailedError as error:
+        if place.rank:
+            raise
+        ends()
+        begins()
+        return RunResult.without_figures(resolved.to_dict(), place.size, "failed", str(error))
     config = dataclasses.replace(config, threads=config.threads or usable_cores())
     suite = workload.load(config.workload)
     events = world.in_turn(lambda: suite.prepare(config, progress.note))

@@ -174,7 +174,17 @@ def test_the_runner_knows_no_score() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        *("runner", "epochs", "sharding", "distributed", "world", "communication", "launch", "ranks"),
+        *(
+            "runner",
+            "epochs",
+            "sharding",
+            "distributed",
+            "meeting",
+            "world",
+            "communication",
+            "launch",
+            "ranks",
+        ),
         *("scale", "scaling", "scaling_model"),
         *("job", "submit", "sweep", "inference", "feed", "timing", "progress", "result"),
     ],
@@ -203,14 +213,14 @@ def test_only_one_module_may_import_docker() -> None:
     assert importers("docker") == {"benchmarks.containers"}
 
 
-def test_only_one_module_may_import_horovod() -> None:
-    assert importers("horovod") == {"benchmarks.distributed"}
+def test_horovod_joins_ranks_and_nothing_else() -> None:
+    assert importers("horovod") == {"benchmarks.distributed", "benchmarks.meeting"}
 
 
 def test_clocks_are_read_where_something_is_measured() -> None:
     """The job takes the date for a folder's name, ranks wait for each other; the runner has its timer."""
     allowed = {"benchmarks.timing", "benchmarks.telemetry", "benchmarks.job"}
-    allowed |= {"benchmarks.distributed", "benchmarks.launch"}
+    allowed |= {"benchmarks.distributed", "benchmarks.meeting", "benchmarks.launch"}
     assert {name for name in importers("time", "datetime") if top(name) == "benchmarks"} <= allowed
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ import psutil
 import pytest
 
 from benchmarks import nvml
+from benchmarks.submit import WAIT_SECONDS
 from tests.command import LINE, names, read, refused, run_line, start
 
 pytestmark = pytest.mark.horovod
@@ -167,15 +170,15 @@ def test_a_loss_that_is_lost_ends_all_ranks(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_rank_that_fails_at_start_ends_the_run(tmp_path: Path) -> None:
-    """Before the ranks have met: rank 0 waits in vain, and the launcher says why."""
+    """Before the ranks have met: the launcher tells rank 0, which waits for it."""
     answer = run_line(tmp_path, *CALL, env={"LINE_FAILS": "1"}, timeout=LIMIT_SECONDS)
     assert answer.returncode == 1
     result = read(tmp_path / "result.json")
     assert result["status"] == "failed"
     assert re.fullmatch(r"exit code 1: no such device \(rank 1, \d+ s after the start\)", result["reason"])
     assert answer.stderr.splitlines() == [
-        "[rank 1] no such device",
         f"hepbench: failed: {result['reason']} (see {tmp_path / 'result.json'})",
+        "[rank 1] no such device",
     ]
     assert "line_summary.json" not in names(tmp_path)
 
@@ -186,7 +189,7 @@ def test_a_rank_that_fails_with_its_events_ends_the_run(tmp_path: Path) -> None:
     answer = run_line(tmp_path, *CALL, "--set", "trouble=rank 1", timeout=2 * LIMIT_SECONDS)
     assert answer.returncode == 1
     reason = read(tmp_path / "result.json")["reason"]
-    expected = r"exit code 1: RuntimeError: no such device \(rank 1, \d+ s after the start\)"
+    expected = r"unexpected RuntimeError: no such device \(rank 1, \d+ s after the start\)"
     assert re.fullmatch(expected, reason)
 
 
@@ -197,26 +200,71 @@ def test_what_rank_0_refuses_is_one_line_and_no_file(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+def variables(launcher: str, rank: int) -> dict[str, str]:
+    """All that Slurm or Open MPI is here for."""
+    if launcher == "mpirun":
+        ours = {"RANK": rank, "SIZE": 2, "LOCAL_RANK": rank, "LOCAL_SIZE": 2}
+        return {f"OMPI_COMM_WORLD_{name}": str(value) for name, value in ours.items()}
+    step = {"STEP_ID": os.getpid(), "STEP_NUM_TASKS": 2, "STEP_TASKS_PER_NODE": 2, "NODEID": 0}
+    step |= {"JOB_ID": 1, "PROCID": rank, "LOCALID": rank}
+    return {f"SLURM_{name}": str(value) for name, value in step.items()}
+
+
+def start_as(launcher: str, folder: Path, *options: object, **env: str) -> list[subprocess.Popen[str]]:
+    call = ["run", "line", "--ranks", 2, "--output", folder, *options]
+    return [start(*call, program=LINE, env={**env, **variables(launcher, rank)}) for rank in (0, 1)]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["srun", "mpirun"])
 def test_ranks_that_others_start_join(tmp_path: Path, launcher: str) -> None:
-    """Their variables are all that Slurm or Open MPI is here for."""
-
-    def variables(rank: int) -> dict[str, str]:
-        if launcher == "mpirun":
-            ours = {"RANK": rank, "SIZE": 2, "LOCAL_RANK": rank, "LOCAL_SIZE": 2}
-            return {f"OMPI_COMM_WORLD_{name}": str(value) for name, value in ours.items()}
-        step = {"STEP_ID": os.getpid(), "STEP_NUM_TASKS": 2, "STEP_TASKS_PER_NODE": 2, "NODEID": 0}
-        step |= {"JOB_ID": 1, "PROCID": rank, "LOCALID": rank}
-        return {f"SLURM_{name}": str(value) for name, value in step.items()}
-
-    call = ["run", "line", "--ranks", 2, "--set", "train_events=4", "--output", tmp_path]
-    ranks = [start(*call, program=LINE, env=variables(rank)) for rank in (0, 1)]
+    ranks = start_as(launcher, tmp_path, "--set", "train_events=4")
     answers = [rank.communicate(timeout=2 * LIMIT_SECONDS) for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0], answers
     assert answers[1] == ("", "")  # only rank 0 speaks
     result = read(tmp_path / "result.json")
     assert (result["world_size"], result["distributed"]["launcher"]) == (2, launcher)
+
+
+@pytest.mark.slow
+def test_a_rank_of_others_that_hangs_is_named(tmp_path: Path) -> None:
+    """Nobody watches the processes; the launcher ends what is left, ``WAIT_SECONDS`` after the first end."""
+    ranks = start_as("srun", tmp_path, *FOREVER)
+    assert ranks[0].stderr is not None
+    next(line for line in ranks[0].stderr if line.startswith("epoch 1/"))
+    since = time.monotonic()
+    ranks[1].send_signal(signal.SIGSTOP)
+    try:
+        ranks[0].communicate(timeout=LIMIT_SECONDS - WAIT_SECONDS)
+    finally:
+        for rank in ranks:
+            rank.kill()
+    ranks[1].communicate()
+    assert time.monotonic() - since < LIMIT_SECONDS - WAIT_SECONDS
+    assert ranks[0].returncode == 1
+    result = read(tmp_path / "result.json")
+    assert (result["status"], len(result["epochs"]) >= 1) == ("failed", True)
+    assert re.fullmatch(r"does not answer \(rank 1, \d+ s after the start\)", result["reason"])
+    assert "line_summary.json" not in names(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_rank_of_others_that_fails_at_start_is_named(tmp_path: Path) -> None:
+    """The launcher, which saw it end, sends SIGTERM to the other one after a while."""
+    first, last = start_as("srun", tmp_path, "--set", "train_events=4", LINE_FAILS="1")
+    last.communicate(timeout=LIMIT_SECONDS)
+    until = time.monotonic() + LIMIT_SECONDS
+    while not psutil.Process(first.pid).net_connections():  # where it waits for the other
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    first.terminate()
+    first.communicate(timeout=LIMIT_SECONDS)
+    assert first.returncode == 1
+    result = read(tmp_path / "result.json")
+    assert (result["status"], result["world_size"]) == ("failed", 2)
+    assert re.fullmatch(
+        r"expected 2 ranks, got 1 until SIGTERM after \d+ s; without rank 1", result["reason"]
+    )
 
 
 def test_a_global_batch_has_to_divide(tmp_path: Path) -> None:

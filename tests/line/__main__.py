@@ -8,7 +8,8 @@ import pytest
 from benchmarks.cli import main
 from tests.line import register
 
-if "LINE_FAILS" in os.environ and os.environ.get("HOROVOD_RANK") == os.environ["LINE_FAILS"]:
+RANK = os.environ.get("HOROVOD_RANK", os.environ.get("SLURM_PROCID"))
+if "LINE_FAILS" in os.environ and os.environ["LINE_FAILS"] == RANK:
     sys.exit("no such device")  # a rank that does not even start
 register(pytest.MonkeyPatch())
 main()
