@@ -27,7 +27,7 @@ test: setup  ## the fast tests
 	$(BIN)/pytest -m 'not slow'
 
 test-slow: setup  ## the rest of the tests
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow --durations=20
 
 lint: setup  ## style and types
 	$(BIN)/ruff check .
@@ -35,7 +35,7 @@ lint: setup  ## style and types
 	$(BIN)/mypy
 	$(BIN)/hadolint containers/Dockerfile
 
-bench: setup  ## our steps against plain transcriptions, graph building, the cost of the harness
+bench: setup  ## our steps against plain transcriptions, two ranks against one, graph building, the harness
 	$(BIN)/python -m tests.bench
 
 # One workload at a time: make image sif WORKLOAD=gnn_tracking. docs/containers.md has the variables.

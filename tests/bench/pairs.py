@@ -33,9 +33,14 @@ class Pair:
 
     @property
     def counts(self):
-        if not self.counted:
-            return f"all {self.disturbed} disturbed by other processes: do not quote"
-        return f"{self.counted}" + (f" ({self.disturbed} disturbed, left out)" if self.disturbed else "")
+        return counts(self.counted, self.disturbed)
+
+
+def counts(counted, disturbed):
+    """What a comparison rests on, in words."""
+    if not counted:
+        return f"all {disturbed} disturbed by other processes: do not quote"
+    return f"{counted}" + (f" ({disturbed} disturbed, left out)" if disturbed else "")
 
 
 class Stepper:

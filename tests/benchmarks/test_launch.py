@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 
 from benchmarks import nvml
 from benchmarks.submit import WAIT_SECONDS
-from tests.command import LINE, names, read, refused, run_line, start
+from tests.command import LINE, command, environment, names, read, refused, run_line, start
 
 pytestmark = pytest.mark.horovod
 
@@ -224,6 +225,22 @@ def test_ranks_that_others_start_join(tmp_path: Path, launcher: str) -> None:
     assert answers[1] == ("", "")  # only rank 0 speaks
     result = read(tmp_path / "result.json")
     assert (result["world_size"], result["distributed"]["launcher"]) == (2, launcher)
+
+
+@pytest.mark.slow
+def test_ranks_of_the_real_horovodrun_join(tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name("horovodrun")
+    call = command("run", "line", "--set", "train_events=4", "--output", tmp_path, program=LINE)
+    answer = subprocess.run(
+        [program, "-np", "2", "--gloo", "-H", "localhost:2", *call],
+        env=environment({}),
+        capture_output=True,
+        text=True,
+        timeout=2 * LIMIT_SECONDS,
+    )
+    assert answer.returncode == 0, answer.stderr
+    result = read(tmp_path / "result.json")
+    assert (result["world_size"], result["distributed"]["launcher"]) == (2, "horovodrun")
 
 
 @pytest.mark.slow
