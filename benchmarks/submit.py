@@ -20,7 +20,7 @@ from benchmarks.errors import RunFailedError, UsageError
 from benchmarks.result import write_text
 
 STOP_SECONDS = 120  # between SIGTERM and the end of the job's time; a step takes its time
-WAIT_SECONDS = 25  # between the end of the first rank and that of the others by force
+WAIT_SECONDS = 20  # between the end of the first rank and that of the others by force
 _SCRIPT = """\
 #!/bin/bash
 #SBATCH --job-name=hepbench-{workload}

@@ -73,7 +73,7 @@ def test_srun_gets_every_path_as_it_is(tmp_path: Path) -> None:
     srun = program(tmp_path / "bin", "srun", r'printf "%s\n" "$@"')
     got = subprocess.run(["bash", "-c", script], env=srun, capture_output=True, text=True, check=True).stdout
     assert got.splitlines() == [
-        *("--mpi=none", "--cpu-bind=none", "--kill-on-bad-exit=0", "--wait=25"),
+        *("--mpi=none", "--cpu-bind=none", "--kill-on-bad-exit=0", "--wait=20"),
         *("apptainer", "exec", "--no-mount=home,cwd", "--pwd=/", "--env=PYTHONPATH="),
         f'--mount=type=bind,"source={folder}/o","target={folder}/o"',
         *(f"{folder}/i.sif", "hepbench", "run", "mlpf"),

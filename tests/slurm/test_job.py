@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from tests.containers.engines import need_sif
 
 pytestmark = [pytest.mark.slurm, pytest.mark.container, pytest.mark.slow]
 SECONDS = 600.0
+LIMIT_SECONDS = 60  # from the trouble to the end of the job
 Submit = Callable[[Path], str]
 
 
@@ -102,12 +104,15 @@ def ranks(output: Path) -> dict[str, psutil.Process]:
     return {process.environ()["SLURM_PROCID"]: process for process in found}
 
 
-def test_a_lost_rank_is_named(submit: Submit, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_lost_rank_is_named(submit: Submit, tmp_path: Path, number: signal.Signals) -> None:
     output = tmp_path / "o"
     job = submit(output)
     log = training(job, output)
-    ranks(output)["1"].kill()
+    ranks(output)["1"].send_signal(number)
+    since = time.monotonic()
     wait(lambda: has_ended(job), log)
+    assert time.monotonic() - since < LIMIT_SECONDS
     result = read(output / "result.json")
     assert result["status"] == "failed"
     assert "(rank 1, " in result["reason"]
