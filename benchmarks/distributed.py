@@ -30,8 +30,12 @@ _OF_MESSAGES = re.compile("horovod|gloo|nccl", re.IGNORECASE)
 NEEDS_HOROVOD = "several ranks need Horovod: make horovod, or use an image"
 
 
-def join(place: Place) -> World:
+def join(place: Place, device: str = "cpu") -> World:
     """The world of a place: its ranks have come up, each on cores of its own, when this returns.
+
+    Args:
+        place: Of this process among the ranks.
+        device: ``gpu`` or ``cpu``, where the model runs.
 
     Raises:
         UsageError: There is no Horovod.
@@ -49,6 +53,10 @@ def join(place: Place) -> World:
     cores = take_cores(place, store)
     os.environ.update(place.variables())
     os.environ.setdefault("HOROVOD_LOG_LEVEL", "fatal")  # what it would say here, the result says
+    if device == "cpu":
+        # So many ms pass between two times that Horovod asks all ranks for news. Its default of 1 ms takes
+        # several percent of a core, here one of those that compute; a step on a CPU can wait that long.
+        os.environ.setdefault("HOROVOD_CYCLE_TIME", "5")
     os.environ.setdefault("HOROVOD_GLOO_TIMEOUT_SECONDS", f"{SILENT_SECONDS:.0f}")
     if name := interface_of(own_address(place, store)):
         os.environ.setdefault("HOROVOD_GLOO_IFACE", name)

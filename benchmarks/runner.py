@@ -65,7 +65,7 @@ def run(
     backend = backends.load()
     config = resolved.config.on(place.size)
     try:
-        world = distributed.join(place)
+        world = distributed.join(place, backend.device())
     except RunFailedError as error:
         if place.rank:
             raise

@@ -29,7 +29,7 @@ def shared(targets, world):
 
 def main(case, *arguments):
     backend = backends.load()
-    world = distributed.join(ranks.found(os.environ))
+    world = distributed.join(ranks.found(os.environ), backend.device())
     step = importlib.import_module(f"tests.bench.{case}_steps").make_step(backend, world, *arguments)
     for _ in range(WARM_UP):
         step()
