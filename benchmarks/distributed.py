@@ -1,4 +1,4 @@
-"""One process, or the ranks of a run joined by Horovod.
+"""One process, or the ranks of a run joined by Horovod; the only module that imports horovod.
 
 What has to be known before a framework may start its threads goes through the meeting point of the ranks,
 and so does, when they have lost each other, how each of them ended. All else goes through Horovod.
@@ -9,15 +9,18 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
+from urllib.error import HTTPError
 
 import numpy as np
 
+from benchmarks import meeting
 from benchmarks.errors import RunFailedError, UsageError
-from benchmarks.meeting import Store, assemble, own_address, take_cores
-from benchmarks.ranks import BY_US, Place, die_with_launcher, interface_of
+from benchmarks.ranks import BY_US, LOOPBACK, Place, die_with_launcher, interface_of
 from benchmarks.world import LONE_WORLD, World
 
 T = TypeVar("T")
@@ -28,6 +31,79 @@ LOST = "lost the others"
 # Errors of messages come as errors of the framework: their texts have the operation, or the library, in them.
 _OF_MESSAGES = re.compile("horovod|gloo|nccl", re.IGNORECASE)
 NEEDS_HOROVOD = "several ranks need Horovod: make horovod, or use an image"
+
+
+class Store:
+    """The keys and values at which ranks meet; values are any that can be pickled."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.address = host, port
+
+    def put(self, scope: str, key: object, value: object) -> None:
+        """Stores a value.
+
+        Raises:
+            RunFailedError: There is no store any more.
+        """
+        from horovod.runner.http.http_client import put_data_into_kvstore
+
+        try:
+            put_data_into_kvstore(*self.address, scope, key, value)
+        except (RuntimeError, OSError):
+            raise self._gone() from None
+
+    def get(self, scope: str, key: object) -> Any:
+        """A value, or None where there is none yet.
+
+        Raises:
+            RunFailedError: There is no store any more.
+        """
+        from horovod.runner.http.http_client import read_data_from_kvstore
+
+        try:
+            return read_data_from_kvstore(*self.address, scope, key)
+        except (RuntimeError, OSError) as error:
+            if isinstance(error.args[-1], HTTPError):
+                return None
+            raise self._gone() from None
+
+    def wait(self, scope: str, key: object) -> Any:
+        """A value, as soon as there is one."""
+        while (value := self.get(scope, key)) is None:
+            time.sleep(0.1)
+        return value
+
+    def _gone(self) -> RunFailedError:
+        host, port = self.address
+        return RunFailedError(
+            f"the ranks' meeting point at {host}:{port} is gone: rank 0 or the launcher ended"
+        )
+
+
+def serve(host: str, port: int = 0) -> Any:
+    """Opens a store in threads of this process; ``server_address`` of what it returns is where.
+
+    Raises:
+        OSError: The address cannot be used.
+    """
+    from horovod.runner.http.http_server import RendezvousHandler, RendezvousHTTPServer
+
+    server = RendezvousHTTPServer((host, port), RendezvousHandler, 0)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="rendezvous", daemon=True).start()
+    return server
+
+
+@contextmanager
+def telling(place: Place) -> Iterator[None]:
+    """Lets the other ranks know of an error in here, if they can be reached."""
+    try:
+        yield
+    except BaseException as error:
+        if place.size > 1:
+            with suppress(RunFailedError, ImportError):
+                Store(place.host, place.port).put("end", place.rank, meeting.end(error))
+        raise
 
 
 def join(place: Place, device: str = "cpu") -> World:
@@ -49,8 +125,15 @@ def join(place: Place, device: str = "cpu") -> World:
         raise UsageError(f"{NEEDS_HOROVOD}; it cannot be imported: {error}") from None
     if place.launcher == BY_US:
         die_with_launcher()
-    store = assemble(place)
-    cores = take_cores(place, store)
+    if place.serves:
+        try:
+            serve(LOOPBACK if place.nodes == 1 else "", place.port)
+        except OSError as error:
+            raise RunFailedError(f"rank 0 cannot listen on port {place.port}: {error.strerror}") from None
+    meeting.find(place)
+    store = Store(place.host, place.port)
+    meeting.assemble(place, store)
+    cores = meeting.take_cores(place, store)
     os.environ.update(place.variables())
     os.environ.setdefault("HOROVOD_LOG_LEVEL", "fatal")  # what it would say here, the result says
     if device == "cpu":
@@ -58,7 +141,7 @@ def join(place: Place, device: str = "cpu") -> World:
         # several percent of a core, here one of those that compute; a step on a CPU can wait that long.
         os.environ.setdefault("HOROVOD_CYCLE_TIME", "5")
     os.environ.setdefault("HOROVOD_GLOO_TIMEOUT_SECONDS", f"{SILENT_SECONDS:.0f}")
-    if name := interface_of(own_address(place, store)):
+    if name := interface_of(meeting.own_address(place, store)):
         os.environ.setdefault("HOROVOD_GLOO_IFACE", name)
     return _Ranks(place, store, cores)
 

@@ -16,8 +16,8 @@ import click
 
 from benchmarks import report
 from benchmarks.config import Resolved
+from benchmarks.distributed import telling
 from benchmarks.errors import RunFailedError, UsageError
-from benchmarks.meeting import telling
 from benchmarks.progress import Progress
 from benchmarks.ranks import ALONE, Place
 from benchmarks.result import RunResult, write_json

@@ -17,7 +17,7 @@ from typing import IO
 
 import click
 
-from benchmarks import distributed, meeting, nvml
+from benchmarks import distributed, nvml
 from benchmarks.config import Resolved
 from benchmarks.errors import UsageError
 from benchmarks.job import EXIT_FAILED, check_folder, default_folder, remove_summaries, this_program
@@ -55,8 +55,8 @@ def run_ranks(
     if check_folder(folder, force):
         folder.rmdir()  # rank 0 makes it
     before = written(folder / "result.json")
-    server = meeting.serve(LOOPBACK)
-    watch = _Watch(meeting.Store(*server.server_address[:2]))
+    server = distributed.serve(LOOPBACK)
+    watch = _Watch(distributed.Store(*server.server_address[:2]))
     with on_stopping(watch.relay):
         for rank in range(ranks):
             place = Place(rank, ranks, rank, ranks, port=server.server_address[1])
@@ -140,7 +140,7 @@ class _Rank:
 class _Watch:
     """The ranks of a run until the last of them has ended."""
 
-    def __init__(self, store: meeting.Store) -> None:
+    def __init__(self, store: distributed.Store) -> None:
         self.ranks: list[_Rank] = []
         self.signal = 0
         self.lost: _Rank | None = None  # the first that ended badly, and not because another had

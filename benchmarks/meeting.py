@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
-from urllib.error import HTTPError
+from typing import Any, Protocol
 
 from benchmarks.cgroup import usable_cores
 from benchmarks.errors import RunFailedError, Terminated, UsageError
@@ -23,80 +19,21 @@ from datasets.errors import DataError
 MEETING_SECONDS = 120.0  # for the ranks to start; nodes of a large job do not start at once
 
 
-class Store:
-    """The keys and values at which ranks meet; values are any that can be pickled."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self.address = host, port
+class Store(Protocol):
+    """The keys and values at which ranks meet; ``distributed.Store``."""
 
     def put(self, scope: str, key: object, value: object) -> None:
-        """Stores a value.
-
-        Raises:
-            RunFailedError: There is no store any more.
-        """
-        from horovod.runner.http.http_client import put_data_into_kvstore
-
-        try:
-            put_data_into_kvstore(*self.address, scope, key, value)
-        except (RuntimeError, OSError):
-            raise self._gone() from None
+        """Stores a value."""
 
     def get(self, scope: str, key: object) -> Any:
-        """A value, or None where there is none yet.
-
-        Raises:
-            RunFailedError: There is no store any more.
-        """
-        from horovod.runner.http.http_client import read_data_from_kvstore
-
-        try:
-            return read_data_from_kvstore(*self.address, scope, key)
-        except (RuntimeError, OSError) as error:
-            if isinstance(error.args[-1], HTTPError):
-                return None
-            raise self._gone() from None
+        """A value, or None where there is none yet."""
 
     def wait(self, scope: str, key: object) -> Any:
         """A value, as soon as there is one."""
-        while (value := self.get(scope, key)) is None:
-            time.sleep(0.1)
-        return value
-
-    def _gone(self) -> RunFailedError:
-        host, port = self.address
-        return RunFailedError(
-            f"the ranks' meeting point at {host}:{port} is gone: rank 0 or the launcher ended"
-        )
 
 
-def serve(host: str, port: int = 0) -> Any:
-    """Opens a store in threads of this process; ``server_address`` of what it returns is where.
-
-    Raises:
-        OSError: The address cannot be used.
-    """
-    from horovod.runner.http.http_server import RendezvousHandler, RendezvousHTTPServer
-
-    server = RendezvousHTTPServer((host, port), RendezvousHandler, 0)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, name="rendezvous", daemon=True).start()
-    return server
-
-
-@contextmanager
-def telling(place: Place) -> Iterator[None]:
-    """Lets the other ranks know of an error in here, if they can be reached."""
-    try:
-        yield
-    except BaseException as error:
-        if place.size > 1:
-            with suppress(RunFailedError, ImportError):
-                Store(place.host, place.port).put("end", place.rank, _end(error))
-        raise
-
-
-def _end(error: BaseException) -> tuple[str, str]:
+def end(error: BaseException) -> tuple[str, str]:
+    """How an error ends a rank, as (status, reason)."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", _name(error)
     if isinstance(error, (UsageError, DataError, RunFailedError)):
@@ -108,29 +45,25 @@ def _name(stop: KeyboardInterrupt) -> str:
     return "SIGTERM" if isinstance(stop, Terminated) else "Ctrl-C"
 
 
-def assemble(place: Place) -> Store:
-    """Returns the store when all ranks are at it.
+def assemble(place: Place, store: Store) -> None:
+    """Returns when all ranks are at the store.
 
     Raises:
         RunFailedError: They are not; it says which, and why where that is known.
     """
-    if place.serves:
-        try:
-            serve(LOOPBACK if place.nodes == 1 else "", place.port)
-        except OSError as error:
-            raise RunFailedError(f"rank 0 cannot listen on port {place.port}: {error.strerror}") from None
-    _find(place)
-    store = Store(place.host, place.port)
     store.put("here", place.rank, True)
     if place.rank == 0:
         _wait_for_all(store, place.size)
         store.put("here", "all", True)
     store.wait("here", "all")
-    return store
 
 
-def _find(place: Place) -> None:
-    """Returns when the meeting point answers."""
+def find(place: Place) -> None:
+    """Returns when the meeting point answers.
+
+    Raises:
+        RunFailedError: It does not.
+    """
     until = time.monotonic() + MEETING_SECONDS
     while True:
         try:
@@ -152,8 +85,8 @@ def _wait_for_all(store: Store, size: int) -> None:
         while missing := [rank for rank in missing if store.get("here", rank) is None]:
             seconds = time.monotonic() - started
             for rank in missing:
-                if (end := store.get("end", rank)) is not None:
-                    raise RunFailedError(f"{end[1]} (rank {rank}, {seconds:.0f} s after the start)")
+                if (ended := store.get("end", rank)) is not None:
+                    raise RunFailedError(f"{ended[1]} (rank {rank}, {seconds:.0f} s after the start)")
             if seconds > MEETING_SECONDS:
                 raise RunFailedError(_not_there(missing, size, f"within {seconds:.0f} s"))
             time.sleep(0.1)

@@ -213,8 +213,8 @@ def test_only_one_module_may_import_docker() -> None:
     assert importers("docker") == {"benchmarks.containers"}
 
 
-def test_horovod_joins_ranks_and_nothing_else() -> None:
-    assert importers("horovod") == {"benchmarks.distributed", "benchmarks.meeting"}
+def test_only_one_module_may_import_horovod() -> None:
+    assert importers("horovod") == {"benchmarks.distributed"}
 
 
 def test_clocks_are_read_where_something_is_measured() -> None:

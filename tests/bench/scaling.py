@@ -3,7 +3,7 @@
 import contextlib
 import statistics
 
-from benchmarks.meeting import serve
+from benchmarks.distributed import serve
 from benchmarks.ranks import LOOPBACK, Place
 from tests.bench.pairs import DISTURBED, Stepper, counts, step
 

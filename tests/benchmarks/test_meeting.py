@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from benchmarks import meeting
+from benchmarks.distributed import Store, join, serve, telling
 from benchmarks.errors import RunFailedError, Terminated, UsageError
-from benchmarks.meeting import Store, assemble, serve, take_cores, telling
+from benchmarks.meeting import assemble, find, take_cores
 from benchmarks.ranks import Place
 from benchmarks.stopping import on_stopping, raise_once
 
@@ -28,7 +29,7 @@ def test_a_rank_that_finds_nobody_gives_up(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(meeting, "MEETING_SECONDS", 0.3)
     port = free_port()
     with pytest.raises(RunFailedError) as caught:
-        assemble(Place(rank=1, size=2, local_rank=1, local_size=2, port=port))
+        find(Place(rank=1, size=2, local_rank=1, local_size=2, port=port))
     expected = f"rank 1 of 2 found nobody at 127.0.0.1:{port} within 0 s ("
     assert str(caught.value).startswith(expected)
     assert str(caught.value).endswith("; did rank 0 start?")
@@ -42,7 +43,7 @@ def test_a_port_that_is_taken_is_named() -> None:
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(RunFailedError) as caught:
-            assemble(Place(rank=0, size=2, local_size=2, port=port, serves=True))
+            join(Place(rank=0, size=2, local_size=2, port=port, serves=True))
     assert str(caught.value) == f"rank 0 cannot listen on port {port}: Address already in use"
 
 
@@ -116,9 +117,9 @@ def ended(call: Callable[[], object]) -> str:
 @pytest.mark.horovod
 def test_ranks_wait_for_the_last_one(store: Store) -> None:
     first, last = places(store.address[1])
-    late = threading.Timer(0.3, assemble, [last])
+    late = threading.Timer(0.3, assemble, [last, store])
     late.start()
-    assemble(first)
+    assemble(first, store)
     assert store.get("here", 1) is True
     late.join()
 
@@ -127,7 +128,7 @@ def test_ranks_wait_for_the_last_one(store: Store) -> None:
 def test_ranks_that_do_not_come_are_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(meeting, "MEETING_SECONDS", 0.3)
     store.put("here", 2, True)
-    assert ended(lambda: assemble(places(store.address[1], 4)[0])) == (
+    assert ended(lambda: assemble(places(store.address[1], 4)[0], store)) == (
         "expected 4 ranks, got 2 within 0 s; without rank 1, 3"
     )
 
@@ -138,7 +139,7 @@ def test_a_stop_while_ranks_are_missing_says_which(store: Store) -> None:
     timer = threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGTERM])
     timer.start()
     with on_stopping(raise_once):
-        line = ended(lambda: assemble(places(store.address[1])[0]))
+        line = ended(lambda: assemble(places(store.address[1])[0], store))
     assert line == "expected 2 ranks, got 1 until SIGTERM after 0 s; without rank 1"
 
 
@@ -155,7 +156,7 @@ def test_a_rank_that_fails_before_it_comes_says_why(store: Store, error: BaseExc
     first, last = places(store.address[1])
     with pytest.raises(type(error)), telling(last):
         raise error
-    assert ended(lambda: assemble(first)) == f"{said} (rank 1, 0 s after the start)"
+    assert ended(lambda: assemble(first, store)) == f"{said} (rank 1, 0 s after the start)"
 
 
 def test_an_error_that_nobody_can_be_told_of_stays_what_it_is() -> None:
