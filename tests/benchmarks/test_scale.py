@@ -409,4 +409,4 @@ def test_two_ranks_are_foretold_from_one(
     others = read(tmp_path / "out" / "ranks-1" / "result.json")["telemetry"]["foreign_cpu_cores_mean"]
     if others > 0.25 or max(one["relative_spread"], two["relative_spread"]) > 0.5:
         pytest.skip(f"disturbed: others took {others} cores, or epochs of one run differ by more than half")
-    assert 1 / 3 < two["model_events_per_second"] / two["events_per_second"] < 3
+    assert 0.5 < two["model_events_per_second"] / two["events_per_second"] < 2
