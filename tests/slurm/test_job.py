@@ -18,6 +18,8 @@ from tests.containers.engines import need_sif
 pytestmark = [pytest.mark.slurm, pytest.mark.container, pytest.mark.slow]
 SECONDS = 600.0
 LIMIT_SECONDS = 60  # from the trouble to the end of the job
+# States of a job that has not ended; an answer without the job is not one of an end either.
+GOING_ON = ("", "PENDING", "CONFIGURING", "RUNNING", "COMPLETING")
 Submit = Callable[[Path], str]
 
 
@@ -56,8 +58,13 @@ def wait(condition: Callable[[], bool], log: Path) -> None:
 
 
 def has_ended(job: str) -> bool:
-    queue = subprocess.run(["squeue", "--noheader", f"--jobs={job}"], capture_output=True, text=True)
-    return queue.stdout == ""
+    """Whether Slurm says so; of a controller that does not answer in time nothing is known."""
+    queue = subprocess.run(
+        ["squeue", "--noheader", "--states=all", "--format=%T", f"--jobs={job}"],
+        capture_output=True,
+        text=True,
+    )
+    return queue.returncode == 0 and queue.stdout.strip() not in GOING_ON
 
 
 def test_two_ranks_train_in_containers(submit: Submit, tmp_path: Path) -> None:
