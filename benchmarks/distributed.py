@@ -29,7 +29,8 @@ SILENT_SECONDS = 20.0  # a rank is lost whose Horovod, a thread that no step kee
 ROLL_CALL_SECONDS = 10.0  # for ranks that noticed, as this one did, that one is lost
 LOST = "lost the others"
 # Errors of messages come as errors of the framework: their texts have the operation, or the library, in them.
-_OF_MESSAGES = re.compile("horovod|gloo|nccl", re.IGNORECASE)
+# The last is all that pybind11 leaves of one that a signal met on its way through TensorFlow.
+_OF_MESSAGES = re.compile("horovod|gloo|nccl|original UnknownError", re.IGNORECASE)
 NEEDS_HOROVOD = "several ranks need Horovod: make horovod, or use an image"
 
 
@@ -212,35 +213,52 @@ class _Ranks(World):
         self._hvd.broadcast_variables(list(variables), root_rank=0)
 
     def leave(self, status: str, reason: str) -> None:
-        self._store.put("end", self.rank, (status, reason))
+        with suppress(RunFailedError):  # the launcher has ended: there is nobody to tell
+            self._store.put("end", self.rank, (status, reason))
 
     def blame(self, error: BaseException) -> tuple[str, str] | None:
-        if not _OF_MESSAGES.search(str(error)):
+        lost = next((each for each in _with_context(error) if _OF_MESSAGES.search(str(each))), None)
+        if lost is None:
             return None
         if self.rank:
             return "failed", LOST
-        ends = self._roll_call()
+        stopped = isinstance(error, KeyboardInterrupt)  # mpirun kills this rank a quarter of a second later
+        try:
+            ends = self._roll_call(0.0 if stopped else ROLL_CALL_SECONDS)
+        except RunFailedError as gone:  # the launcher ended, too
+            return None if stopped else ("failed", str(gone))
         told = {rank: end for rank, end in ends.items() if end is not None and end[1] != LOST}
         silent = [rank for rank, end in ends.items() if end is None]
         if told:
             rank, (status, reason) = next(iter(told.items()))
+        elif stopped and len(silent) != 1:  # no time to hear all that are there
+            return None
         elif silent:
             rank, status, reason = silent[0], "failed", "does not answer"
         else:
-            return "failed", f"the ranks lost each other: {str(error).splitlines()[-1].strip()[:300]}"
+            return "failed", f"the ranks lost each other: {str(lost).splitlines()[-1].strip()[:300]}"
         seconds = time.monotonic() - self._started
         return status, f"{reason} (rank {rank}, {seconds:.0f} s after the start)"
 
-    def _roll_call(self) -> dict[int, tuple[str, str] | None]:
+    def _roll_call(self, seconds: float) -> dict[int, tuple[str, str] | None]:
         """How each other rank ended; None for one that does not say."""
-        until = time.monotonic() + ROLL_CALL_SECONDS
+        until = time.monotonic() + seconds
         ends: dict[int, tuple[str, str] | None] = dict.fromkeys(range(1, self.size))
-        while None in ends.values() and time.monotonic() < until:
+        while True:
             for rank in [rank for rank, end in ends.items() if end is None]:
                 ends[rank] = self._store.get("end", rank)
+            if None not in ends.values() or time.monotonic() >= until:
+                return ends
             time.sleep(0.1)
-        return ends
 
     def libraries(self) -> dict[str, str]:
         operations = "nccl" if self._hvd.nccl_built() else "gloo"
         return {"horovod": importlib.metadata.version("horovod"), "operations": operations}
+
+
+def _with_context(error: BaseException) -> Iterator[BaseException]:
+    """The error, then those that were being handled when it came."""
+    each: BaseException | None = error
+    while each is not None:
+        yield each
+        each = each.__context__

@@ -26,6 +26,7 @@ from benchmarks.progress import Progress
 from benchmarks.ranks import ALONE, Place
 from benchmarks.result import RunResult
 from benchmarks.sharding import training_batches
+from benchmarks.stopping import raised
 from benchmarks.telemetry import Telemetry, together
 from benchmarks.timing import EpochTimer
 from benchmarks.workload import Events, Tensor, Training, Workload
@@ -119,8 +120,8 @@ def _guarded(work: Callable[[], None], backend: Backend, config: RunConfig, worl
     """Does the work; says how it ended as (status, reason)."""
     try:
         return _outcome(work, backend, config, world)
-    except KeyboardInterrupt as stop:
-        return "interrupted", "SIGTERM" if isinstance(stop, Terminated) else "Ctrl-C"
+    except KeyboardInterrupt as stop:  # maybe of a launcher that saw a rank end, as this one did
+        return world.blame(stop) or ("interrupted", "SIGTERM" if isinstance(stop, Terminated) else "Ctrl-C")
 
 
 def _outcome(work: Callable[[], None], backend: Backend, config: RunConfig, world: World) -> tuple[str, str]:
@@ -134,6 +135,8 @@ def _outcome(work: Callable[[], None], backend: Backend, config: RunConfig, worl
         return "failed", _does_not_fit(config, _first_line(error))
     except Exception as error:
         log.exception("unexpected error")
+        if stop := raised():
+            raise stop from error
         return world.blame(error) or ("failed", f"unexpected {type(error).__name__}: {_first_line(error)}")
 
 

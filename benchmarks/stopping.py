@@ -10,6 +10,7 @@ from types import FrameType
 from benchmarks.errors import Terminated
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+_raised: list[KeyboardInterrupt] = []
 
 
 def heeded() -> list[signal.Signals]:
@@ -20,6 +21,7 @@ def heeded() -> list[signal.Signals]:
 @contextmanager
 def on_stopping(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Calls ``handler`` at Ctrl-C and SIGTERM, as far as they are heeded."""
+    _raised.clear()
     previous = {number: signal.signal(number, handler) for number in heeded()}
     try:
         yield
@@ -31,7 +33,13 @@ def on_stopping(handler: Callable[[int, FrameType | None], None]) -> Iterator[No
 def raise_once(number: int, _frame: FrameType | None) -> None:
     """Only the first signal: a terminal or a batch system tells every process, and a sweep passes it on."""
     heed_no_more()
-    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+    _raised.append(Terminated() if number == signal.SIGTERM else KeyboardInterrupt())
+    raise _raised[0]
+
+
+def raised() -> KeyboardInterrupt | None:
+    """What ``raise_once`` raised, if it did; a library may have put an error of its own in its place."""
+    return _raised[0] if _raised else None
 
 
 def heed_no_more() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import time
+
 import numpy as np
 import pytest
 
 from benchmarks import distributed
-from benchmarks.distributed import join
+from benchmarks.distributed import Store, join, serve
+from benchmarks.errors import Terminated
 from benchmarks.ranks import ALONE, Place
 from benchmarks.world import LONE_WORLD, World
 
@@ -39,6 +43,85 @@ def test_a_process_alone_has_nobody_to_wait_for() -> None:
 )
 def test_errors_of_messages_are_told_from_others(text: str, ours: bool) -> None:
     """A rank other than 0 has nothing more to say of one; rank 0 then asks who is lost."""
-    world = object.__new__(distributed._Ranks)
-    World.__init__(world, Place(rank=1, size=2))
+    world = rank(1, 2)
     assert world.blame(RuntimeError(text)) == (("failed", distributed.LOST) if ours else None)
+    for stop in (Terminated(), KeyboardInterrupt()):
+        assert world.blame(stop) is None
+        assert world.blame(after(stop, text)) == (("failed", distributed.LOST) if ours else None)
+
+
+def rank(number: int, size: int, store: Store | None = None) -> distributed._Ranks:
+    """A rank of a world, of which there is nothing but the store."""
+    world = object.__new__(distributed._Ranks)
+    World.__init__(world, Place(rank=number, size=size))
+    world._started = time.monotonic()
+    if store is not None:
+        world._store = store
+    return world
+
+
+def after(stop: KeyboardInterrupt, text: str) -> KeyboardInterrupt:
+    """A signal that came while the framework was passing on what Horovod said."""
+    try:
+        try:
+            raise RuntimeError(text)
+        except RuntimeError as error:
+            raise ValueError("step 3") from error
+    except ValueError:
+        try:
+            raise stop
+        except KeyboardInterrupt as caught:
+            return caught
+
+
+MESSAGE = "Horovod has been shut down"
+SILENT = ("failed", "does not answer (rank 1, N s after the start)")
+
+
+@pytest.mark.horovod
+@pytest.mark.parametrize(
+    ("ends", "noticed", "stopped"),
+    [
+        ({1: ("failed", "out of paper")}, *2 * [("failed", "out of paper (rank 1, N s after the start)")]),
+        ({2: ("interrupted", "SIGTERM")}, *2 * [("interrupted", "SIGTERM (rank 2, N s after the start)")]),
+        ({2: ("failed", distributed.LOST)}, SILENT, SILENT),
+        ({}, SILENT, None),  # a launcher that stops the ranks leaves no time to hear all that are there
+        (
+            dict.fromkeys((1, 2), ("failed", distributed.LOST)),
+            ("failed", f"the ranks lost each other: {MESSAGE}"),
+            None,
+        ),
+    ],
+)
+def test_rank_0_says_who_is_lost(
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    ends: dict[int, tuple[str, str]],
+    noticed: tuple[str, str],
+    stopped: tuple[str, str] | None,
+) -> None:
+    """By its own error, or by the signal of a launcher that was as fast."""
+    monkeypatch.setattr(distributed, "ROLL_CALL_SECONDS", 0.3)
+    for number, end in ends.items():
+        store.put("end", number, end)
+    world = rank(0, 3, store)
+    assert timeless(world.blame(RuntimeError(MESSAGE))) == noticed
+    assert timeless(world.blame(after(Terminated(), MESSAGE))) == stopped
+
+
+def timeless(end: tuple[str, str] | None) -> tuple[str, str] | None:
+    return end and (end[0], re.sub(r"\d+ s after", "N s after", end[1]))
+
+
+@pytest.mark.horovod
+def test_a_launcher_that_has_ended_costs_no_result() -> None:
+    pytest.importorskip("horovod", reason="several ranks need Horovod (make horovod)")
+    server = serve("127.0.0.1")
+    host, port = server.server_address
+    world = rank(0, 2, Store(host, port))
+    server.shutdown()
+    server.server_close()
+    gone = f"the ranks' meeting point at {host}:{port} is gone: rank 0 or the launcher ended"
+    assert world.blame(RuntimeError(MESSAGE)) == ("failed", gone)
+    assert world.blame(after(Terminated(), MESSAGE)) is None
+    world.leave("interrupted", "SIGTERM")

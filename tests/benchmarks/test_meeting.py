@@ -6,12 +6,12 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from benchmarks import meeting
-from benchmarks.distributed import Store, join, serve, telling
+from benchmarks.distributed import Store, join, telling
 from benchmarks.errors import RunFailedError, Terminated, UsageError
 from benchmarks.meeting import assemble, find, take_cores
 from benchmarks.ranks import Place
@@ -45,15 +45,6 @@ def test_a_port_that_is_taken_is_named() -> None:
         with pytest.raises(RunFailedError) as caught:
             join(Place(rank=0, size=2, local_size=2, port=port, serves=True))
     assert str(caught.value) == f"rank 0 cannot listen on port {port}: Address already in use"
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    pytest.importorskip("horovod", reason="several ranks need Horovod (make horovod)")
-    server = serve("127.0.0.1")
-    yield Store(*server.server_address)
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.mark.horovod

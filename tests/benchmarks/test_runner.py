@@ -6,6 +6,7 @@ import hashlib
 import os
 import signal
 import struct
+from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy as np
@@ -67,6 +68,22 @@ def test_nothing_stops_a_run_whose_end_is_known(trouble: str, status: str) -> No
         silent = Progress(visible=False, terminal=False)
         result = run(line.configured(f"trouble={trouble}"), silent, ends=ends)
     assert result.status == status
+
+
+def test_a_signal_that_a_library_hides_is_one_all_the_same() -> None:
+    """Native code that a signal meets on its way may raise an error of its own in place of it."""
+
+    class Hiding(Progress):
+        def note(self, _text: str) -> None:
+            with suppress(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGTERM)
+            raise RuntimeError("error_already_set: MISMATCH")
+
+    with on_stopping(raise_once):
+        result = run(line.configured(), Hiding(visible=False, terminal=False))
+    assert (result.status, result.reason) == ("interrupted", "SIGTERM")
+    with on_stopping(raise_once):
+        assert result_of("trouble=reader").status == "failed"
 
 
 def test_the_record_says_what_ran() -> None:
