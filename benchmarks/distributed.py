@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ T = TypeVar("T")
 
 SILENT_SECONDS = 20.0  # a rank is lost whose Horovod, a thread that no step keeps busy, is silent for so long
 ROLL_CALL_SECONDS = 10.0  # for ranks that noticed, as this one did, that one is lost
+REPLY_SECONDS = 5.0
 LOST = "lost the others"
 # Errors of messages come as errors of the framework: their texts have the operation, or the library, in them.
 # The last is all that pybind11 leaves of one that a signal met on its way through TensorFlow.
@@ -95,6 +97,15 @@ def serve(host: str, port: int = 0) -> Any:
     return server
 
 
+def gone_from(place: Place) -> str | None:
+    """In words, that the meeting point of a place is gone, and rank 0 with it where that serves; or None."""
+    try:
+        Store(place.host, place.port).get("end", 0)
+        return None
+    except RunFailedError as error:
+        return str(error)
+
+
 @contextmanager
 def telling(place: Place) -> Iterator[None]:
     """Lets the other ranks know of an error in here, if they can be reached."""
@@ -126,6 +137,7 @@ def join(place: Place, device: str = "cpu") -> World:
         raise UsageError(f"{NEEDS_HOROVOD}; it cannot be imported: {error}") from None
     if place.launcher == BY_US:
         die_with_launcher()
+    socket.setdefaulttimeout(REPLY_SECONDS)  # of the store: a node that is gone does not even refuse
     if place.serves:
         try:
             serve(LOOPBACK if place.nodes == 1 else "", place.port)
@@ -221,7 +233,8 @@ class _Ranks(World):
         if lost is None:
             return None
         if self.rank:
-            return "failed", LOST
+            gone = gone_from(self.place)
+            return "failed", LOST if gone is None else f"{gone} ({self._seconds()} s after the start)"
         stopped = isinstance(error, KeyboardInterrupt)  # mpirun kills this rank a quarter of a second later
         try:
             ends = self._roll_call(0.0 if stopped else ROLL_CALL_SECONDS)
@@ -237,8 +250,10 @@ class _Ranks(World):
             rank, status, reason = silent[0], "failed", "does not answer"
         else:
             return "failed", f"the ranks lost each other: {str(lost).splitlines()[-1].strip()[:300]}"
-        seconds = time.monotonic() - self._started
-        return status, f"{reason} (rank {rank}, {seconds:.0f} s after the start)"
+        return status, f"{reason} (rank {rank}, {self._seconds()} s after the start)"
+
+    def _seconds(self) -> str:
+        return f"{time.monotonic() - self._started:.0f}"
 
     def _roll_call(self, seconds: float) -> dict[int, tuple[str, str] | None]:
         """How each other rank ended; None for one that does not say."""

@@ -16,10 +16,10 @@ import click
 
 from benchmarks import report
 from benchmarks.config import Resolved
-from benchmarks.distributed import telling
+from benchmarks.distributed import gone_from, telling
 from benchmarks.errors import RunFailedError, UsageError
 from benchmarks.progress import Progress
-from benchmarks.ranks import ALONE, Place
+from benchmarks.ranks import ALONE, BY_US, Place
 from benchmarks.result import RunResult, write_json
 from benchmarks.runner import run
 from benchmarks.stopping import heed_no_more, on_stopping, raise_once
@@ -64,7 +64,7 @@ def run_job(
         RunFailedError: The result could not be written.
     """
     if place.rank:
-        return _take_part(resolved, place, gpus, debug)
+        return _take_part(resolved, output, place, gpus, debug)
     folder = output or default_folder(resolved)
     made = check_folder(folder, force)
     with on_stopping(raise_once):
@@ -92,16 +92,26 @@ def _exit_code(result: RunResult) -> int:
     return EXIT_TERMINATED if result.reason.startswith("SIGTERM") else EXIT_INTERRUPTED
 
 
-def _take_part(resolved: Resolved, place: Place, gpus: int, debug: bool) -> int:
-    """Runs a rank other than 0: no file, and no word unless it fails."""
+def _take_part(resolved: Resolved, output: Path | None, place: Place, gpus: int, debug: bool) -> int:
+    """Runs a rank other than 0: no word unless it fails, and no file unless it outlives rank 0."""
     log.handlers = [logging.StreamHandler() if debug else logging.NullHandler()]
     log.propagate = False
     with on_stopping(raise_once), telling(place):
         silent = Progress(visible=False, terminal=False)
         result = run(resolved, silent, ends=heed_no_more, place=place, gpus=gpus)
-    if result.status != "ok":
-        click.echo(f"hepbench: {result.status}: {result.reason}", err=True)
+    if result.status == "ok":
+        return 0
+    click.echo(f"hepbench: {result.status}: {result.reason}", err=True)
+    if output is not None and place.launcher != BY_US and gone_from(place):
+        _write_for_rank_0(result, output)
     return _exit_code(result)
+
+
+def _write_for_rank_0(result: RunResult, folder: Path) -> None:
+    """Says how a run ended, unless rank 0 could; it replaces this, should it only have been cut off."""
+    record = RunResult.without_figures(result.config, result.world_size, result.status, result.reason)
+    with suppress(OSError):  # a folder of rank 0's node, or a result, of rank 0 or of another rank
+        write_json(folder / "result.json", record.to_dict(), replace=False)
 
 
 def _run(

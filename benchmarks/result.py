@@ -200,20 +200,22 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any], *, replace: bool = True) -> None:
     """Writes strict JSON, whole or not at all: a temporary file, fsync, rename.
 
     Raises:
+        FileExistsError: ``path`` exists, and is not to be replaced.
         OSError: The folder cannot be written or is full; ``path`` is then as it was.
         ValueError: ``content`` holds NaN or an infinity.
     """
-    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n", replace=replace)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, replace: bool = True) -> None:
     """Writes a file whole or not at all.
 
     Raises:
+        FileExistsError: ``path`` exists, and is not to be replaced.
         OSError: The folder cannot be written or is full; ``path`` is then as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -222,7 +224,10 @@ def write_text(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        if replace:
+            temporary.replace(path)
+        else:
+            path.hardlink_to(temporary)  # asks the server of a network file system, and no cache
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -31,6 +31,7 @@ def test_a_process_alone_has_nobody_to_wait_for() -> None:
     assert world.libraries() == {}
 
 
+@pytest.mark.horovod
 @pytest.mark.parametrize(
     ("text", "ours"),
     [
@@ -41,22 +42,21 @@ def test_a_process_alone_has_nobody_to_wait_for() -> None:
         ("OOM when allocating tensor with shape[16,6400,512]", False),
     ],
 )
-def test_errors_of_messages_are_told_from_others(text: str, ours: bool) -> None:
+def test_errors_of_messages_are_told_from_others(store: Store, text: str, ours: bool) -> None:
     """A rank other than 0 has nothing more to say of one; rank 0 then asks who is lost."""
-    world = rank(1, 2)
+    world = rank(1, 2, store)
     assert world.blame(RuntimeError(text)) == (("failed", distributed.LOST) if ours else None)
     for stop in (Terminated(), KeyboardInterrupt()):
         assert world.blame(stop) is None
         assert world.blame(after(stop, text)) == (("failed", distributed.LOST) if ours else None)
 
 
-def rank(number: int, size: int, store: Store | None = None) -> distributed._Ranks:
+def rank(number: int, size: int, store: Store) -> distributed._Ranks:
     """A rank of a world, of which there is nothing but the store."""
     world = object.__new__(distributed._Ranks)
-    World.__init__(world, Place(rank=number, size=size))
-    world._started = time.monotonic()
-    if store is not None:
-        world._store = store
+    host, port = store.address
+    World.__init__(world, Place(rank=number, size=size, host=host, port=port))
+    world._started, world._store = time.monotonic(), store
     return world
 
 
@@ -118,10 +118,11 @@ def test_a_launcher_that_has_ended_costs_no_result() -> None:
     pytest.importorskip("horovod", reason="several ranks need Horovod (make horovod)")
     server = serve("127.0.0.1")
     host, port = server.server_address
-    world = rank(0, 2, Store(host, port))
+    world, other = rank(0, 2, Store(host, port)), rank(1, 2, Store(host, port))
     server.shutdown()
     server.server_close()
     gone = f"the ranks' meeting point at {host}:{port} is gone: rank 0 or the launcher ended"
     assert world.blame(RuntimeError(MESSAGE)) == ("failed", gone)
+    assert timeless(other.blame(RuntimeError(MESSAGE))) == ("failed", f"{gone} (N s after the start)")
     assert world.blame(after(Terminated(), MESSAGE)) is None
     world.leave("interrupted", "SIGTERM")

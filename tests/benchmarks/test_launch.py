@@ -309,6 +309,32 @@ def test_a_rank_of_others_that_hangs_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_rank_0_of_others_that_is_killed_leaves_a_result_all_the_same(tmp_path: Path) -> None:
+    """Another rank writes it."""
+    first, last = start_as_srun(tmp_path, *FOREVER)
+    assert first.stderr is not None
+    next(line for line in first.stderr if line.startswith("epoch 1/"))
+    since = time.monotonic()
+    first.kill()
+    try:
+        _, stderr = last.communicate(timeout=LIMIT_SECONDS - WAIT_SECONDS)
+    finally:
+        last.kill()
+    first.communicate()
+    assert time.monotonic() - since < LIMIT_SECONDS - WAIT_SECONDS
+    assert last.returncode == 1
+    result = read(tmp_path / "result.json")
+    assert (result["status"], result["world_size"], result["epochs"]) == ("failed", 2, [])
+    assert re.fullmatch(
+        r"the ranks' meeting point at 127.0.0.1:\d+ is gone: rank 0 or the launcher ended "
+        r"\(\d+ s after the start\)",
+        result["reason"],
+    )
+    assert stderr.splitlines()[-1] == f"hepbench: failed: {result['reason']}"
+    assert "line_summary.json" not in names(tmp_path)
+
+
+@pytest.mark.slow
 def test_a_rank_of_others_that_fails_at_start_is_named(tmp_path: Path) -> None:
     """The launcher, which saw it end, sends SIGTERM to the other one after a while."""
     first, last = start_as_srun(tmp_path, "--set", "train_events=4", LINE_FAILS="1")

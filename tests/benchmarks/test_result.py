@@ -81,6 +81,15 @@ def test_write_json_refuses_nan_and_keeps_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_write_json_leaves_what_is_there_if_told_to(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    write_json(path, {"a": 1}, replace=False)
+    with pytest.raises(FileExistsError):
+        write_json(path, {"a": 2}, replace=False)
+    assert path.read_text(encoding="utf-8") == '{\n  "a": 1\n}\n'
+    assert [each.name for each in tmp_path.iterdir()] == ["result.json"]
+
+
 def test_write_json_into_no_folder_says_so(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_json(tmp_path / "absent" / "result.json", {})
