@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 SILENT_SECONDS = 20.0  # a rank is lost whose Horovod, a thread that no step keeps busy, is silent for so long
 ROLL_CALL_SECONDS = 10.0  # for ranks that noticed, as this one did, that one is lost
-REPLY_SECONDS = 5.0
+REPLY_SECONDS = 5.0  # then, for the store: its node may be gone, and not even refuse
 LOST = "lost the others"
 # Errors of messages come as errors of the framework: their texts have the operation, or the library, in them.
 # The last is all that pybind11 leaves of one that a signal met on its way through TensorFlow.
@@ -137,7 +137,6 @@ def join(place: Place, device: str = "cpu") -> World:
         raise UsageError(f"{NEEDS_HOROVOD}; it cannot be imported: {error}") from None
     if place.launcher == BY_US:
         die_with_launcher()
-    socket.setdefaulttimeout(REPLY_SECONDS)  # of the store: a node that is gone does not even refuse
     if place.serves:
         try:
             serve(LOOPBACK if place.nodes == 1 else "", place.port)
@@ -232,6 +231,7 @@ class _Ranks(World):
         lost = next((each for each in _with_context(error) if _OF_MESSAGES.search(str(each))), None)
         if lost is None:
             return None
+        socket.setdefaulttimeout(REPLY_SECONDS)
         if self.rank:
             gone = gone_from(self.place)
             return "failed", LOST if gone is None else f"{gone} ({self._seconds()} s after the start)"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -13,6 +15,14 @@ from benchmarks.distributed import Store, join, serve
 from benchmarks.errors import Terminated
 from benchmarks.ranks import ALONE, Place
 from benchmarks.world import LONE_WORLD, World
+
+
+@pytest.fixture(autouse=True)
+def _patience() -> Iterator[None]:
+    """A rank that lost others has little for the rest of its life; this process has more to do."""
+    before = socket.getdefaulttimeout()
+    yield
+    socket.setdefaulttimeout(before)
 
 
 def test_a_process_alone_has_nobody_to_wait_for() -> None:
