@@ -20,7 +20,7 @@ from benchmarks.distributed import gone_from, telling
 from benchmarks.errors import RunFailedError, UsageError
 from benchmarks.progress import Progress
 from benchmarks.ranks import ALONE, BY_US, Place
-from benchmarks.result import RunResult, write_json
+from benchmarks.result import RunResult, write_json, written
 from benchmarks.runner import run
 from benchmarks.stopping import heed_no_more, on_stopping, raise_once
 from datasets.errors import DataError
@@ -96,6 +96,7 @@ def _take_part(resolved: Resolved, output: Path | None, place: Place, gpus: int,
     """Runs a rank other than 0: no word unless it fails, and no file unless it outlives rank 0."""
     log.handlers = [logging.StreamHandler() if debug else logging.NullHandler()]
     log.propagate = False
+    before = None if output is None else written(output / "result.json")
     with on_stopping(raise_once), telling(place):
         silent = Progress(visible=False, terminal=False)
         result = run(resolved, silent, ends=heed_no_more, place=place, gpus=gpus)
@@ -103,15 +104,19 @@ def _take_part(resolved: Resolved, output: Path | None, place: Place, gpus: int,
         return 0
     click.echo(f"hepbench: {result.status}: {result.reason}", err=True)
     if output is not None and place.launcher != BY_US and gone_from(place):
-        _write_for_rank_0(result, output)
+        _write_for_rank_0(result, output, before)
     return _exit_code(result)
 
 
-def _write_for_rank_0(result: RunResult, folder: Path) -> None:
-    """Says how a run ended, unless rank 0 could; it replaces this, should it only have been cut off."""
+def _write_for_rank_0(result: RunResult, folder: Path, before: tuple[int, int] | None) -> None:
+    """Says how a run ended, unless rank 0 could; it replaces this, should it only have been cut off.
+
+    A result from before this run, which ``--force`` was to replace, must not stand for it.
+    """
+    file = folder / "result.json"
     record = RunResult.without_figures(result.config, result.world_size, result.status, result.reason)
     with suppress(OSError):  # a folder of rank 0's node, or a result, of rank 0 or of another rank
-        write_json(folder / "result.json", record.to_dict(), replace=False)
+        write_json(file, record.to_dict(), replace=before is not None and written(file) == before)
 
 
 def _run(

@@ -309,9 +309,12 @@ def test_a_rank_of_others_that_hangs_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_rank_0_of_others_that_is_killed_leaves_a_result_all_the_same(tmp_path: Path) -> None:
-    """Another rank writes it."""
-    first, last = start_as_srun(tmp_path, *FOREVER)
+@pytest.mark.parametrize("older", [False, True])
+def test_a_rank_0_of_others_that_is_killed_leaves_a_result_all_the_same(tmp_path: Path, older: bool) -> None:
+    """Another rank writes it, also where it was to replace an older one."""
+    if older:
+        (tmp_path / "result.json").write_text('{"status": "ok"}', encoding="utf-8")
+    first, last = start_as_srun(tmp_path, "--force", *FOREVER)
     assert first.stderr is not None
     next(line for line in first.stderr if line.startswith("epoch 1/"))
     since = time.monotonic()
