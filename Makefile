@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup horovod run test test-slow lint bench image sif push hepscore configs clean
+.PHONY: setup horovod run test test-slow test-all lint bench image sif push hepscore configs clean
 
 setup: $(READY)  ## make .venv with everything
 
@@ -24,10 +24,13 @@ run: setup  ## the main job: MLPF, small preset, on events it makes itself
 	$(BIN)/hepbench run mlpf --preset smoke
 
 test: setup  ## the fast tests
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest -m 'not slow and not exhaustive'
 
-test-slow: setup  ## the rest of the tests
+test-slow: setup  ## the slow tests, which CI runs too
 	$(BIN)/pytest -m slow --durations=20
+
+test-all: setup  ## every test there is, the exhaustive ones included: most of an hour
+	$(BIN)/pytest --durations=20
 
 lint: setup  ## style and types
 	$(BIN)/ruff check .

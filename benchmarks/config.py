@@ -48,7 +48,9 @@ class RunConfig:
     seed: int = option(1, "seed of the initial weights and of everything drawn later", low=0, high=2**31 - 1)
     precision: str = option("float32", "number format of the model", choices=PRECISIONS)
     xla: str = option("auto", "compile with XLA; auto: on a GPU only", choices=("auto", "on", "off"))
-    deterministic: bool = option(True, "deterministic kernels: same seed, same bits")
+    deterministic: str = option(
+        "auto", "same seed, same bits; auto: on a CPU only", choices=("auto", "on", "off")
+    )
     threads: int = option(0, "CPU threads; 0: all that this process may use", low=0, high=4096)
     data: str = option("", "folder of the data set; empty: the cache, made there if it is missing")
     lr_scaling: str = option(
@@ -108,9 +110,12 @@ class RunConfig:
             device: ``cpu`` or ``gpu``.
             room: Bytes of memory that there are for the model; None where nobody knows.
         """
-        if self.xla != "auto":
-            return self
-        return dataclasses.replace(self, xla="on" if device == "gpu" else "off")
+        xla, deterministic = ("on", "off") if device == "gpu" else ("off", "on")
+        return dataclasses.replace(
+            self,
+            xla=xla if self.xla == "auto" else self.xla,
+            deterministic=deterministic if self.deterministic == "auto" else self.deterministic,
+        )
 
     def sizes(self) -> str:
         """What decides how much memory a training takes, in words."""
@@ -253,6 +258,10 @@ def _parse(field: dataclasses.Field[Any], value: Any, origin: str) -> Any:
     except (TypeError, ValueError, OverflowError):
         raise UsageError(f"{where}: expected {_describe(field)}, got {value!r}") from None
     choices, low, high = (field.metadata[name] for name in ("choices", "low", "high"))
+    if "on" in choices:  # a switch that can also be left to the program takes the words of one that cannot
+        parsed = {"true": "on", "yes": "on", "1": "on", "false": "off", "no": "off", "0": "off"}.get(
+            parsed.lower(), parsed
+        )
     outside = (low is not None and not parsed >= low) or (high is not None and not parsed <= high)
     if outside or (choices and parsed not in choices):
         raise UsageError(f"{where}: expected {_describe(field)}, got {value!r}")

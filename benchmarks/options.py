@@ -29,7 +29,11 @@ FLAGS = [
     click.option("--threads", help="CPU threads; 0: all that this process may use."),
     click.option("--data", help="Folder of the data set; default: the cache, made there if missing."),
     click.option("--xla/--no-xla", default=None, help="Compile with XLA [default: on a GPU only]."),
-    click.option("--deterministic/--no-deterministic", default=None, help="Same seed, same bits."),
+    click.option(
+        "--deterministic/--no-deterministic",
+        default=None,
+        help="Same seed, same bits [default: on a CPU only].",
+    ),
 ]
 
 
@@ -57,7 +61,7 @@ def resolved(
     from benchmarks.workload import presets
 
     known = presets(workload)
-    if flags.get("xla") is not None:
-        flags = {**flags, "xla": "on" if flags["xla"] else "off"}
+    switches = {True: "on", False: "off"}
+    flags = {key: switches[value] if isinstance(value, bool) else value for key, value in flags.items()}
     base = config.choose("preset", preset, known)
     return config.resolve(preset, base, file=file, assignments=assignments, sweep=sweep, flags=flags)

@@ -76,12 +76,12 @@ def run(
     config = dataclasses.replace(config, threads=config.threads or usable_cores())
     suite = workload.load(config.workload)
     events = world.in_turn(lambda: suite.prepare(config, progress.note))
-    backend.configure(config, place)
     if gpus and backend.device() != "gpu":
         raise UsageError(
             f"--gpus {gpus}: expected a framework that can use a GPU, got one without; see hepbench doctor"
         )
     config = config.settled(backend.device(), world.agreed("room", _room(backend, place)))
+    backend.configure(config, place)
     factor = resolved.config.learning_rate_factor(place.size)
     measured = _Measured(
         workload=config.workload,

@@ -70,7 +70,7 @@ def result(**changes: Any) -> RunResult:
             "seed": 7,
             "precision": "float32",
             "xla": "off",
-            "deterministic": True,
+            "deterministic": "on",
             "threads": 2,
         },
         seed=7,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -10,6 +12,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import tensorflow as tf
+from tensorflow.python import pywrap_tfe
+from tensorflow.python.eager import backprop
 
 from benchmarks import nvml
 from benchmarks.backends import learning_rate
@@ -25,10 +29,7 @@ OUT_OF_MEMORY: tuple[type[BaseException], ...] = (tf.errors.ResourceExhaustedErr
 def configure(config: RunConfig, place: Place = ALONE) -> None:
     """Threads, determinism, precision, seeds and this rank's GPU; before anything touches the device."""
     tf.config.threading.set_intra_op_parallelism_threads(config.threads)
-    # Kernels that run side by side on a CPU round differently from run to run (seen with oneDNN's
-    # matrix products under load): one at a time, each on all threads, is what repeats to the bit.
-    side_by_side = 1 if config.deterministic and device() == "cpu" else config.threads
-    tf.config.threading.set_inter_op_parallelism_threads(side_by_side)
+    tf.config.threading.set_inter_op_parallelism_threads(config.threads)
     gpus = tf.config.list_physical_devices("GPU")
     if place.size > 1 and gpus:
         gpus = [gpus[place.local_rank % len(gpus)]]
@@ -36,10 +37,32 @@ def configure(config: RunConfig, place: Place = ALONE) -> None:
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     keras.utils.set_random_seed(config.seed)
-    if config.deterministic:
+    if config.deterministic == "on":
         tf.config.experimental.enable_op_determinism()
+        _fix_order_of_sums()
     keras.config.set_floatx("float64" if config.precision == "float64" else "float32")
     keras.config.set_dtype_policy(config.precision)
+
+
+def _fix_order_of_sums() -> None:
+    """Lets every sum of more than two arrays be taken in pairs, one after the other.
+
+    TensorFlow's ``AddN`` adds into the buffer of the first input that nobody else needs any more, and begins
+    the sum with that input. Which one it is depends on the kernels that have run by then, and so on their
+    measured times, even on one thread. Of two inputs, the order does not matter. ``AddN`` of more inputs has
+    two origins: gradient tapes, where an array is used several times, and the arithmetic stage of the graph
+    optimiser, which merges sums of sums. Op determinism changes neither, and TensorFlow has no switch for a
+    part of that stage.
+    """
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+    pywrap_tfe.TFE_Py_RegisterVSpace(backprop._default_vspace._replace(aggregate_fn=_sum_in_pairs))
+
+
+def _sum_in_pairs(gradients: Sequence[Tensor]) -> Tensor:
+    """Returns the sum of the gradients, which a tape has for one array, in the order of the tape."""
+    if all(isinstance(gradient, tf.Tensor) for gradient in gradients):
+        return functools.reduce(operator.add, gradients)
+    return backprop._aggregate_grads(gradients)  # rows of a table, which are joined and not added
 
 
 def device() -> str:

@@ -148,7 +148,7 @@ class GNNTrackingConfig(RunConfig):
         per_edge, per_node = self._rows()
         edges = self.ways * self.batch_size * self.pad_edges
         rows: float = per_edge * edges + per_node * self.batch_size * self.pad_nodes
-        if self.memory_mode == "store" and not self.deterministic:
+        if self.memory_mode == "store" and self.deterministic == "off":
             rows *= SIDE_BY_SIDE
         return BASE_BYTES + edges * BATCH_BYTES + int(rows * self.width * self._number_bytes())
 

@@ -154,9 +154,11 @@ def zero_after(*tensors: Tensor) -> Tensor:
 
 def product(left: Tensor, right: Tensor) -> Tensor:
     """left^T right, multiplied in their own dtype and handed on in the ``wide`` one."""
-    return ops.cast(ops.matmul(ops.transpose(left), right), wide(left.dtype))
+    # As einsum, which every framework computes without writing the transposed matrix to memory.
+    return ops.cast(ops.einsum("er,ec->rc", left, right), wide(left.dtype))
 
 
 def _column_sums(values: Tensor) -> Tensor:
     # As a product, which works through the rows in blocks; a sum goes over them column by column.
-    return product(ops.ones((values.shape[0], 1), values.dtype), values)[0]
+    ones = ops.ones((1, values.shape[0]), values.dtype)
+    return ops.cast(ops.matmul(ones, values)[0], wide(values.dtype))

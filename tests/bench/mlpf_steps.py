@@ -35,7 +35,7 @@ def make_step(backend, world, side, batch, padded, precision, *switches):
         batch_size=int(batch),
         pad_to=int(padded),
         precision=precision,
-        deterministic="deterministic" in switches,
+        deterministic="on" if "deterministic" in switches else "off",
     )
     backend.configure(config)
     training = workload.load("mlpf").build(config, np.random.default_rng(config.seed))

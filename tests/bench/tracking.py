@@ -41,7 +41,7 @@ def configuration(nodes, edges, mode):
         hidden=64,
         memory_mode=mode,
         xla="off",
-        deterministic=False,
+        deterministic="off",
     )
 
 

@@ -87,7 +87,7 @@ def test_show_lays_flags_over_assignments_over_a_file_over_a_preset(tmp_path: Pa
         ("batch_size", "8", "--set"),
         ("epochs", "9", "--epochs"),
         ("xla", "'off'", "--xla"),
-        ("deterministic", "True", "--deterministic"),
+        ("deterministic", "'on'", "--deterministic"),
     ):
         assert shown[key].startswith(value + " "), key
         assert shown[key].removeprefix(value).lstrip().startswith(origin + " "), key

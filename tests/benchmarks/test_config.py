@@ -100,7 +100,7 @@ def test_an_unknown_preset_names_the_nearest() -> None:
         ("learning_rate=inf", "a number from 1e-12 to 1.0, got 'inf'"),
         ("precision=float8", "one of float32, float64, mixed_bfloat16, mixed_float16, got 'float8'"),
         ("xla=maybe", "one of auto, on, off, got 'maybe'"),
-        ("deterministic=perhaps", "true or false, got 'perhaps'"),
+        ("deterministic=perhaps", "one of auto, on, off, got 'perhaps'"),
     ],
 )
 def test_a_value_out_of_range_names_the_range(assignment: str, expected: str) -> None:
@@ -125,10 +125,15 @@ def test_an_assignment_may_have_blanks_and_more_equals_signs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "value"), [("on", True), ("YES", True), ("1", True), ("off", False), ("0", False)]
+    ("word", "value"),
+    [
+        *((word, "on") for word in ("on", "true", "YES", "1")),
+        *((word, "off") for word in ("off", "False", "no", "0")),
+        ("auto", "auto"),
+    ],
 )
-def test_words_for_true_and_false(word: str, value: bool) -> None:
-    assert layered(f"deterministic={word}").config.deterministic is value
+def test_words_for_a_switch(word: str, value: str) -> None:
+    assert layered(f"deterministic={word}").config.deterministic == value
 
 
 @pytest.mark.parametrize(
@@ -136,8 +141,9 @@ def test_words_for_true_and_false(word: str, value: bool) -> None:
     [
         ("xla: on", "xla", "on"),  # YAML 1.1 reads a truth value
         ("xla: off", "xla", "off"),
-        ("deterministic: off", "deterministic", False),
-        ("deterministic: 0", "deterministic", False),
+        ("deterministic: off", "deterministic", "off"),
+        ("deterministic: true", "deterministic", "on"),
+        ("deterministic: 0", "deterministic", "off"),
         ("epochs: 4.0", "epochs", 4),
         ("epochs: '4'", "epochs", 4),
         ("pileup: 3", "pileup", 3.0),

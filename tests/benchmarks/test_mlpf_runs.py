@@ -101,7 +101,7 @@ def test_a_second_process_gets_the_same_bits(finished: Finished, older: Path) ->
     answer = hepbench("run", *tiny(), "--output", older, "--force", "--quiet")
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
     again = read(older / "result.json")
-    assert again["config"]["deterministic"] is True
+    assert again["config"]["deterministic"] == "on"
     assert decided_by_seed(again) == decided_by_seed(finished.result)
 
 
@@ -111,7 +111,7 @@ def test_another_seed_gets_other_losses_and_weights(finished: Finished, tmp_path
     answer = hepbench("run", *tiny(), "--output", tmp_path, "--seed", "2", "--no-deterministic")
     assert answer.returncode == 0, answer.stderr
     other = read(tmp_path / "result.json")
-    assert (other["seed"], other["config"]["deterministic"]) == (2, False)
+    assert (other["seed"], other["config"]["deterministic"]) == (2, "off")
     assert other["weights_sha256"] != finished.result["weights_sha256"]
     for ours, theirs in zip(other["epochs"], finished.result["epochs"], strict=True):
         assert ours["loss"] != theirs["loss"]
