@@ -82,7 +82,7 @@ def run(
         return resolved(workload, preset, file, assignments, flags, swept)
 
     if engine is not None:
-        from benchmarks.engine import container, run_container
+        from benchmarks.launchers.container import container, run_container
 
         given = {"config": file, "set": assignments, "sweep": sweep, "ranks": ranks, "gpus": gpus, **flags}
         wanted = container(engine, image, resolve(), given, output, debug=debug)
@@ -93,7 +93,7 @@ def run(
     if image is not None:
         raise UsageError("--image: expected with --engine docker or --engine apptainer only; add one of them")
     if sweep:
-        from benchmarks.sweep import configurations
+        from benchmarks.launchers.sweep import configurations
 
         runs = configurations(sweep, assignments, flags, resolve)
     else:
@@ -101,11 +101,11 @@ def run(
     if dry_run:
         click.echo("\n\n".join(each.describe() for each in runs.values()))
         return
-    from benchmarks.ranks import asked_for
+    from benchmarks.ranks.place import asked_for
 
     count, place = asked_for(ranks, gpus, os.environ)
     if sweep:
-        from benchmarks.sweep import run_sweep
+        from benchmarks.launchers.sweep import run_sweep
 
         if place.size > 1:
             raise UsageError(f"--sweep: started by {place.launcher}; leave it to hepbench run --ranks N")
@@ -114,7 +114,7 @@ def run(
     if debug:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"
     if count > place.size:
-        from benchmarks.launch import run_ranks
+        from benchmarks.launchers.local_ranks import run_ranks
 
         sys.exit(run_ranks(runs[""], output, count, gpus=gpus or 0, force=force, debug=debug))
     from benchmarks.job import run_job
@@ -135,7 +135,7 @@ def run(
 @click.option("--dry-run", is_flag=True, help="Print the batch script and stop.")
 def submit(workload: str, preset: str, image: Path, output: Path, *, dry_run: bool, **options: Any) -> None:
     """Submit a training in containers to Slurm: nodes times GPUs, or nodes times ranks."""
-    from benchmarks import submit as submitter
+    from benchmarks.launchers import slurm as submitter
     from hepscore_adapter.validate import summary_path
 
     wanted = submitter.job(resolved(workload, preset, None, (), {}), image, output, **options)
@@ -176,7 +176,7 @@ def scale(
     **flags: Any,
 ) -> None:
     """Run on several numbers of ranks; write scaling.json, with a projection to 1,024."""
-    from benchmarks.scale import numbers, run_scale
+    from benchmarks.scaling.series import numbers, run_scale
 
     config = resolved(workload, preset, file, assignments, flags)
     options = {"force": force, "quiet": quiet, "debug": debug}

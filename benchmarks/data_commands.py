@@ -31,7 +31,7 @@ def generate(
 
 
 def _on_all_cores(config: Any) -> Any:
-    from benchmarks.cgroup import usable_cores
+    from benchmarks.machine.cgroup import usable_cores
 
     return replace(config, threads=config.threads or usable_cores())
 
@@ -42,7 +42,7 @@ def _on_all_cores(config: Any) -> Any:
 @click.option("--output", type=FOLDER, required=True, help="Folder of the graphs.")
 def graphs(hits: Path, preset: str, file: Path | None, assignments: tuple[str, ...], output: Path) -> None:
     """Build the graphs of a gnn_tracking configuration from a data set of tracking events."""
-    from benchmarks.gnn_tracking.events import make_graphs
+    from benchmarks.workloads.gnn_tracking.events import make_graphs
     from datasets.store import open_store
 
     config = _on_all_cores(resolved("gnn_tracking", preset, file, assignments, {}).config)
@@ -63,7 +63,7 @@ def import_delphes(
     folder: Path, output: Path, train_events: int | None, validation_events: int | None
 ) -> None:
     """Import a folder of the public MLPF data set's files."""
-    from datasets.delphes_public import import_folder
+    from datasets.delphes.public import import_folder
 
     counted = _counted("read", "files")
     click.echo(import_folder(folder, output, train_events, validation_events, progress=counted))
@@ -80,7 +80,7 @@ def import_delphes(
 )
 def import_trackml(path: Path, output: Path, train_events: int | None, validation_events: int | None) -> None:
     """Import a folder or zip file of TrackML CSV events: hits, truth and particles of each."""
-    from datasets.trackml_public import import_events
+    from datasets.trackml.public import import_events
 
     counted = _counted("read", "events")
     click.echo(import_events(path, output, train_events, validation_events, progress=counted))
@@ -92,7 +92,7 @@ def import_trackml(path: Path, output: Path, train_events: int | None, validatio
 @click.option("--output", type=FOLDER, required=True, help="Folder of the files.")
 def export_data(folder: Path, output: Path) -> None:
     """Write a data set of tracking events as TrackML CSV files."""
-    from datasets.trackml_public import export_events
+    from datasets.trackml.public import export_events
 
     click.echo(export_events(folder, output, progress=_counted("wrote", "events")))
 
@@ -104,7 +104,7 @@ def export_data(folder: Path, output: Path) -> None:
 @click.option("--validation-files", type=click.IntRange(1), help="At most so many [default: all].")
 def fetch(output: Path, train_files: int | None, validation_files: int | None) -> None:
     """Download the public data set; files that are there already are kept."""
-    from datasets.delphes_fetch import fetch as fetch_delphes
+    from datasets.delphes.fetch import fetch as fetch_delphes
 
     counted = _counted("fetched", "files")
     click.echo(
@@ -133,6 +133,6 @@ def verify(folder: Path) -> None:
 @click.option("--output", type=FILE, required=True, help="A .pdf or .png file.")
 def plot(folder: Path, output: Path) -> None:
     """Draw a page of distributions, or an event of a tracking data set."""
-    from datasets import pages
+    from datasets.plots import page
 
-    click.echo(pages.plot(folder, output))
+    click.echo(page.plot(folder, output))

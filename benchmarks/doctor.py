@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import nvml
-from benchmarks.cgroup import usable_cores
-from benchmarks.memory import memory_available_bytes
-from benchmarks.provenance import package_version
+from benchmarks.machine import nvml
+from benchmarks.machine.cgroup import usable_cores
+from benchmarks.machine.memory import memory_available_bytes
+from benchmarks.machine.provenance import package_version
 from datasets.cache import cache_root
 
 # The first TensorFlow whose keras is Keras 3.

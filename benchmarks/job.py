@@ -16,10 +16,10 @@ import click
 
 from benchmarks import report
 from benchmarks.config import Resolved
-from benchmarks.distributed import gone_from, telling
 from benchmarks.errors import RunFailedError, UsageError
 from benchmarks.progress import Progress
-from benchmarks.ranks import ALONE, BY_US, Place
+from benchmarks.ranks.horovod import gone_from, telling
+from benchmarks.ranks.place import ALONE, BY_US, Place
 from benchmarks.result import RunResult, write_json, written
 from benchmarks.runner import run
 from benchmarks.stopping import heed_no_more, on_stopping, raise_once

@@ -33,7 +33,7 @@ class EpochRecord:
             several ranks, their mean.
         validation: ``seconds``, ``loss`` and the metrics of the validation pass after the epoch.
         communication_seconds: What the all-reduces of these steps take on their own, see
-            ``benchmarks.communication``; 0 on one rank.
+            ``benchmarks.training.communication``; 0 on one rank.
     """
 
     index: int
@@ -96,12 +96,12 @@ class RunResult:
         config: The effective configuration, JSON values only.
         quality: Figures of merit of the trained model on the validation events.
         breakdown: The same in bins, where a workload has such.
-        inference: ``batch`` and ``single`` (batch of 1), see ``benchmarks.inference``.
+        inference: ``batch`` and ``single`` (batch of 1), see ``benchmarks.training.inference``.
         peak_memory_bytes: ``host`` and, where the device has memory of its own, ``device``; and
             ``expected``, what the configuration foretold. Of several ranks, the one with the most.
         distributed: ``learning_rate_factor``; of several ranks also ``launcher``, ``nodes``, ``libraries``,
             ``ranks`` (of each ``node``, ``cores``, ``peak_memory_bytes``) and what
-            ``benchmarks.communication`` measured.
+            ``benchmarks.training.communication`` measured.
         weights_sha256: Hash of the final weights, in the model's order, little endian.
         data_sha256: Hash of the data set's manifest.
     """

@@ -15,22 +15,25 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import backends, communication, distributed, epochs, inference, provenance, workload
+from benchmarks import backends, workload
 from benchmarks.backends import Backend
-from benchmarks.cgroup import usable_cores
 from benchmarks.config import Resolved, RunConfig
-from benchmarks.epochs import train_epoch
 from benchmarks.errors import RunFailedError, Terminated, UsageError
-from benchmarks.memory import host_memory_peak_bytes, memory_available_bytes
+from benchmarks.machine import provenance
+from benchmarks.machine.cgroup import usable_cores
+from benchmarks.machine.memory import host_memory_peak_bytes, memory_available_bytes
+from benchmarks.machine.telemetry import Telemetry, together
 from benchmarks.progress import Progress
-from benchmarks.ranks import ALONE, Place
+from benchmarks.ranks import horovod
+from benchmarks.ranks.place import ALONE, Place
+from benchmarks.ranks.world import World
 from benchmarks.result import RunResult
-from benchmarks.sharding import training_batches
 from benchmarks.stopping import raised
-from benchmarks.telemetry import Telemetry, together
 from benchmarks.timing import EpochTimer
+from benchmarks.training import communication, epochs, inference
+from benchmarks.training.epochs import train_epoch
+from benchmarks.training.sharding import training_batches
 from benchmarks.workload import Events, Tensor, Training, Workload
-from benchmarks.world import World
 
 log = logging.getLogger("hepbench")
 
@@ -66,7 +69,7 @@ def run(
     backend = backends.load()
     config = resolved.config.on(place.size)
     try:
-        world = distributed.join(place, backend.device())
+        world = horovod.join(place, backend.device())
     except RunFailedError as error:
         if place.rank:
             raise

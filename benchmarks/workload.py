@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 # name: the package that holds it. Adding a workload adds its folder and one line here.
-REGISTRY = {"mlpf": "benchmarks.mlpf", "gnn_tracking": "benchmarks.gnn_tracking"}
+REGISTRY = {"mlpf": "benchmarks.workloads.mlpf", "gnn_tracking": "benchmarks.workloads.gnn_tracking"}
 
 Tensor = Any  # a tensor of whichever framework runs
 

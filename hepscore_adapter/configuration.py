@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.config import choose
 from benchmarks.errors import UsageError
-from benchmarks.provenance import DISTRIBUTION, package_version
+from benchmarks.machine.provenance import DISTRIBUTION, package_version
 from benchmarks.report import machine
 from benchmarks.result import RunResult, read_result
 from benchmarks.workload import REGISTRY, image_name, presets

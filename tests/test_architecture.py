@@ -121,29 +121,29 @@ def test_commands_stand_on_the_run_and_never_the_other_way_round() -> None:
     """cli -> sweep -> job -> runner -> what it measures with."""
     above = {
         "benchmarks.cli": set[str](),
-        "benchmarks.scale": {"benchmarks.cli"},
-        "benchmarks.scaling": {"benchmarks.scale"},
-        "benchmarks.scaling_model": {"benchmarks.scaling"},
-        "benchmarks.sweep": {"benchmarks.cli", "benchmarks.scale"},
-        "benchmarks.engine": {"benchmarks.cli"},
-        "benchmarks.containers": {"benchmarks.engine", "benchmarks.submit"},
-        "benchmarks.submit": {"benchmarks.cli"},
-        "benchmarks.launch": {"benchmarks.cli"},
+        "benchmarks.scaling.series": {"benchmarks.cli"},
+        "benchmarks.scaling.figures": {"benchmarks.scaling.series"},
+        "benchmarks.scaling.model": {"benchmarks.scaling.figures"},
+        "benchmarks.launchers.sweep": {"benchmarks.cli", "benchmarks.scaling.series"},
+        "benchmarks.launchers.container": {"benchmarks.cli"},
+        "benchmarks.launchers.engines": {"benchmarks.launchers.container", "benchmarks.launchers.slurm"},
+        "benchmarks.launchers.slurm": {"benchmarks.cli"},
+        "benchmarks.launchers.local_ranks": {"benchmarks.cli"},
         "benchmarks.job": {
             "benchmarks.cli",
-            "benchmarks.engine",
-            "benchmarks.launch",
-            "benchmarks.sweep",
-            "benchmarks.scale",
+            "benchmarks.launchers.container",
+            "benchmarks.launchers.local_ranks",
+            "benchmarks.launchers.sweep",
+            "benchmarks.scaling.series",
         },
         "benchmarks.runner": {"benchmarks.job"},
         "benchmarks.report": {
             "benchmarks.cli",
-            "benchmarks.engine",
-            "benchmarks.sweep",
+            "benchmarks.launchers.container",
+            "benchmarks.launchers.sweep",
             "benchmarks.job",
-            "benchmarks.scale",
-            "benchmarks.scaling",
+            "benchmarks.scaling.series",
+            "benchmarks.scaling.figures",
         },
         "benchmarks.doctor": {"benchmarks.cli"},
         "benchmarks.data_commands": {"benchmarks.cli"},
@@ -156,7 +156,7 @@ def test_commands_stand_on_the_run_and_never_the_other_way_round() -> None:
 
 def test_an_image_starts_its_runs_as_processes() -> None:
     """The first process of a container has to outlive whatever a run does to itself."""
-    running = {"benchmarks.cli", "benchmarks.sweep", "benchmarks.job", "benchmarks.runner"}
+    running = {"benchmarks.cli", "benchmarks.launchers.sweep", "benchmarks.job", "benchmarks.runner"}
     for module in below("hepscore_adapter"):
         assert imports(module).isdisjoint(running), module
 
@@ -166,7 +166,7 @@ def test_the_runner_knows_no_score() -> None:
     adapting = {name for name in MODULES if "hepscore_adapter" in {top(item) for item in ours(name)}}
     assert {name for name in adapting if top(name) == "benchmarks"} <= {
         "benchmarks.cli",
-        "benchmarks.engine",
+        "benchmarks.launchers.container",
         "benchmarks.job",
     }
 
@@ -210,17 +210,17 @@ def test_frameworks_stay_in_the_backends() -> None:
 
 
 def test_only_one_module_may_import_docker() -> None:
-    assert importers("docker") == {"benchmarks.containers"}
+    assert importers("docker") == {"benchmarks.launchers.engines"}
 
 
 def test_only_one_module_may_import_horovod() -> None:
-    assert importers("horovod") == {"benchmarks.distributed"}
+    assert importers("horovod") == {"benchmarks.ranks.horovod"}
 
 
 def test_clocks_are_read_where_something_is_measured() -> None:
     """The job takes the date for a folder's name, ranks wait for each other; the runner has its timer."""
-    allowed = {"benchmarks.timing", "benchmarks.telemetry", "benchmarks.job"}
-    allowed |= {"benchmarks.distributed", "benchmarks.meeting", "benchmarks.launch"}
+    allowed = {"benchmarks.timing", "benchmarks.machine.telemetry", "benchmarks.job"}
+    allowed |= {"benchmarks.ranks.horovod", "benchmarks.ranks.rendezvous", "benchmarks.launchers.local_ranks"}
     assert {name for name in importers("time", "datetime") if top(name) == "benchmarks"} <= allowed
 
 
@@ -249,5 +249,9 @@ def test_what_list_and_show_read_of_a_workload_needs_no_keras(workload: str) -> 
 
 def test_what_hep_score_reads_is_written_in_one_place() -> None:
     writers = {name for name in MODULES if "write_summary" in calls(name)}
-    assert writers <= {"benchmarks.job", "hepscore_adapter.entrypoint", "hepscore_adapter.worktree"}
+    assert writers <= {
+        "benchmarks.job",
+        "hepscore_adapter.image.entrypoint",
+        "hepscore_adapter.image.worktree",
+    }
     assert writers

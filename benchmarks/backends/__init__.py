@@ -12,9 +12,9 @@ from typing import Any, Protocol, cast
 
 from benchmarks.config import RunConfig
 from benchmarks.errors import UsageError
-from benchmarks.ranks import ALONE, Place
+from benchmarks.ranks.place import ALONE, Place
+from benchmarks.ranks.world import LONE_WORLD, World
 from benchmarks.workload import Tensor, Training
-from benchmarks.world import LONE_WORLD, World
 
 SUPPORTED = ("tensorflow",)
 
@@ -44,8 +44,8 @@ class Backend(Protocol):
     ) -> Callable[[Tensor, Tensor], Tensor]:
         """A compiled (inputs, targets) -> loss that updates the weights.
 
-        In a world of several ranks, targets are pairs (targets, shares), see ``benchmarks.sharding``,
-        and the loss is that of all ranks together.
+        In a world of several ranks, targets are pairs (targets, shares), see
+        ``benchmarks.training.sharding``, and the loss is that of all ranks together.
         """
 
     def exchange(self, world: World, compression: str) -> Callable[[Tensor], Tensor]:

@@ -15,12 +15,12 @@ import tensorflow as tf
 from tensorflow.python import pywrap_tfe
 from tensorflow.python.eager import backprop
 
-from benchmarks import nvml
 from benchmarks.backends import learning_rate
 from benchmarks.config import RunConfig
-from benchmarks.ranks import ALONE, Place
+from benchmarks.machine import nvml
+from benchmarks.ranks.place import ALONE, Place
+from benchmarks.ranks.world import LONE_WORLD, World
 from benchmarks.workload import Tensor, Training
-from benchmarks.world import LONE_WORLD, World
 
 F = TypeVar("F", bound=Callable[..., Any])
 OUT_OF_MEMORY: tuple[type[BaseException], ...] = (tf.errors.ResourceExhaustedError, MemoryError)

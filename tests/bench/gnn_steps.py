@@ -12,10 +12,10 @@ import numpy as np
 from keras import ops
 
 from benchmarks import workload
-from benchmarks.gnn_tracking.config import piece_count
+from benchmarks.workloads.gnn_tracking.config import piece_count
 from tests.bench.stepper import shared
 from tests.bench.tracking import configuration
-from tests.benchmarks.gnn_tracking.toy import lay_out
+from tests.benchmarks.workloads.gnn_tracking.toy import lay_out
 from tests.reference import gnn_tracking as reference
 
 

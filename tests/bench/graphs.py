@@ -5,9 +5,9 @@ import time
 
 import numpy as np
 
-from benchmarks.gnn_tracking.config import PRESETS
-from benchmarks.gnn_tracking.events import graph_settings
-from datasets.event_graphs import graphs_of_event
+from benchmarks.workloads.gnn_tracking.config import PRESETS
+from benchmarks.workloads.gnn_tracking.events import graph_settings
+from datasets.graphs.event import graphs_of_event
 from tests.datasets.helix_tracks import helix_event
 
 REPEATS = 5

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks import backends, workload
-from benchmarks.mlpf.config import PRESETS
+from benchmarks.machine.telemetry import Telemetry
 from benchmarks.progress import Progress
 from benchmarks.runner import train_epoch
-from benchmarks.telemetry import Telemetry
 from benchmarks.workload import Batch
-from tests.benchmarks.mlpf.toy import toy_events
+from benchmarks.workloads.mlpf.config import PRESETS
+from tests.benchmarks.workloads.mlpf.toy import toy_events
 
 PAIRS = 15
 STEPS = 4

@@ -8,9 +8,9 @@ import dataclasses
 import numpy as np
 
 from benchmarks import workload
-from benchmarks.mlpf.config import PRESETS
+from benchmarks.workloads.mlpf.config import PRESETS
 from tests.bench.stepper import shared
-from tests.benchmarks.mlpf.toy import toy_events
+from tests.benchmarks.workloads.mlpf.toy import toy_events
 from tests.reference import mlpf as reference
 
 REAL_SHARE = 0.85  # of the padded elements, as in events with a pile-up of 200

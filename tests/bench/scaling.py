@@ -3,8 +3,8 @@
 import contextlib
 import statistics
 
-from benchmarks.distributed import serve
-from benchmarks.ranks import LOOPBACK, Place
+from benchmarks.ranks.horovod import serve
+from benchmarks.ranks.place import LOOPBACK, Place
 from tests.bench.pairs import DISTURBED, Stepper, counts, step
 
 CASES = {

@@ -16,8 +16,9 @@ import time
 
 import numpy as np
 
-from benchmarks import backends, distributed, ranks
-from benchmarks.memory import host_memory_peak_bytes
+from benchmarks import backends
+from benchmarks.machine.memory import host_memory_peak_bytes
+from benchmarks.ranks import horovod, place
 
 WARM_UP = 1
 
@@ -29,7 +30,7 @@ def shared(targets, world):
 
 def main(case, *arguments):
     backend = backends.load()
-    world = distributed.join(ranks.found(os.environ), backend.device())
+    world = horovod.join(place.found(os.environ), backend.device())
     step = importlib.import_module(f"tests.bench.{case}_steps").make_step(backend, world, *arguments)
     for _ in range(WARM_UP):
         step()

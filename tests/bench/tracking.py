@@ -4,8 +4,8 @@ import dataclasses
 import os
 from dataclasses import dataclass
 
-from benchmarks.gnn_tracking.config import MEMORY_MODES, PRESETS
-from benchmarks.memory import memory_available_bytes
+from benchmarks.machine.memory import memory_available_bytes
+from benchmarks.workloads.gnn_tracking.config import MEMORY_MODES, PRESETS
 from tests.bench.pairs import compare
 
 GB = 1e9

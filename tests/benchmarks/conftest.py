@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.distributed import Store, serve
+from benchmarks.ranks.horovod import Store, serve
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.mlpf.config import PRESETS
 from benchmarks.result import write_json
+from benchmarks.workloads.mlpf.config import PRESETS
 from tests.command import ROOT, command, environment, hepbench, refused
 from tests.results import result
 

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.config import Resolved, RunConfig, choose, resolve
 from benchmarks.errors import UsageError
-from benchmarks.mlpf.config import PRESETS, MLPFConfig
+from benchmarks.workloads.mlpf.config import PRESETS, MLPFConfig
 
 BASE = MLPFConfig(epochs=4, batch_size=2, train_events=10, pad_to=256, bin_size=64)
 

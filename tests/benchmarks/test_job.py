@@ -1,7 +1,7 @@
 """What a run leaves on the disk and on the terminal, however it ends.
 
 The command line is the real one; the workload is the line of ``tests.line``, which takes no time.
-``test_mlpf_runs`` does the same with the real one.
+``workloads/mlpf/test_runs.py`` does the same with the real one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The built images behind the launchers of ``tests.hepscore_adapter.conformance``."""
+"""The built images behind the launchers of ``tests.hepscore_adapter.image.conformance``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import ClassVar
 
 import pytest
 
-from benchmarks.provenance import package_version
+from benchmarks.machine.provenance import package_version
 from benchmarks.workload import image_name
 from tests.command import ROOT
-from tests.hepscore_adapter.conformance import Outcome
+from tests.hepscore_adapter.image.conformance import Outcome
 
 VERSION = f"v{package_version('hepbench')}"
 # What an image must do without: a known user, a writable root, capabilities, a network.

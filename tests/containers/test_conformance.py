@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 
 from tests.containers.engines import DockerImage, SifImage, need_docker_image, need_sif, sif
-from tests.hepscore_adapter import conformance
-from tests.hepscore_adapter.conformance import Case, failed, run
+from tests.hepscore_adapter.image import conformance
+from tests.hepscore_adapter.image.conformance import Case, failed, run
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 
 WORKLOADS = ("mlpf", "gnn_tracking")
 NOBODY = 65534
 # What an engine can change: users, folders, arguments, signals, exit codes, GPUs. All other cases are what
-# the entry point does wherever it runs; a process shows them in tests/hepscore_adapter/test_conformance.py.
+# the entry point does wherever it runs; a process shows them in
+# tests/hepscore_adapter/image/test_conformance.py.
 DOCKER_CASES = [
     conformance.c1_the_default_load,
     conformance.c7_what_is_not_understood_is_refused,

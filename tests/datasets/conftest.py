@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from small_delphes import SMALL, generate_small
+
+from tests.datasets.delphes.small import SMALL, generate_small
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.store import Store, Writer, open_store
-from datasets.tracker_layers import LAYERS
-from datasets.trackml_events import HitEvent, append_events
+from datasets.trackml.columns import HitEvent, append_events
+from datasets.trackml.layers import LAYERS
 
 FIELD = 2.0
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.provenance import package_version
+from benchmarks.machine.provenance import package_version
 from tests.hepscore.outcome import problems, read_outcome
 from tests.hepscore.programs import program, run_hep_score
 from tests.hepscore.staged import stage

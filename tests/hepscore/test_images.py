@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.provenance import package_version
+from benchmarks.machine.provenance import package_version
 from benchmarks.workload import REGISTRY, image_name
 from tests.hepscore.images import ENGINES, measure, write_configuration
 from tests.hepscore.outcome import problems, read_strictly

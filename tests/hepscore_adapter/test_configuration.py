@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks.provenance import package_version
+from benchmarks.machine.provenance import package_version
 from benchmarks.result import RunResult, write_json
 from benchmarks.workload import REGISTRY
 from tests.command import hepbench, refused

@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks import backends
 from benchmarks.config import Resolved, RunConfig, option, resolve
-from benchmarks.ranks import found
+from benchmarks.ranks.place import found
 from benchmarks.workload import REGISTRY
 
 BACKEND = "by_hand"

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.config import RunConfig
-from benchmarks.ranks import ALONE, Place
+from benchmarks.ranks.place import ALONE, Place
+from benchmarks.ranks.world import LONE_WORLD, World
 from benchmarks.workload import Training
-from benchmarks.world import LONE_WORLD, World
 
 OUT_OF_MEMORY = (MemoryError,)
 LEARNING_RATE = 0.25  # d/dw (w - 2)^2 = 2 (w - 2): a step goes half the way

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from hepscore_adapter import copies
-from hepscore_adapter.entrypoint import main
+from hepscore_adapter.image import copies
+from hepscore_adapter.image.entrypoint import main
 from tests.line import register
 
 with pytest.MonkeyPatch.context() as patch:

@@ -15,8 +15,8 @@ import numpy as np
 
 from benchmarks import backends, workload
 from benchmarks.config import resolve
-from tests.benchmarks.gnn_tracking.toy import make_inputs
-from tests.benchmarks.mlpf.toy import toy_events
+from tests.benchmarks.workloads.gnn_tracking.toy import make_inputs
+from tests.benchmarks.workloads.mlpf.toy import toy_events
 
 
 def toy(config):

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.backends import tensorflow as backend
-from benchmarks.mlpf.config import PRESETS
+from benchmarks.workloads.mlpf.config import PRESETS
 
 
 def main(deterministic):

@@ -1,0 +1,1 @@
+"""How runs are started: as ranks, in series, in containers, by Slurm."""

@@ -1,0 +1,40 @@
+"""Host memory: what this process may still take, and the most it has held."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+from benchmarks.machine.cgroup import ControlGroup
+
+
+def memory_available_bytes() -> int:
+    """Bytes that this process can still take.
+
+    The least of what the machine has free, what the control group leaves and what the
+    address-space limit (``ulimit -v``, set by some batch systems) leaves.
+    """
+    import psutil
+
+    rooms = [int(psutil.virtual_memory().available)]
+    headroom = ControlGroup.own().memory_headroom_bytes()
+    if headroom is not None:
+        rooms.append(headroom)
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY:
+        rooms.append(max(0, limit - _status("VmSize")))
+    return min(rooms)
+
+
+def host_memory_peak_bytes() -> int:
+    """The largest resident set that this process has had since it started."""
+    # Not ru_maxrss: a process inherits that one from the process that started it.
+    return _status("VmHWM")
+
+
+def _status(field: str) -> int:
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return int(value.split()[0]) * 1024
+    raise RuntimeError(f"expected a line {field} in /proc/self/status, found none")

@@ -1,0 +1,208 @@
+"""What ran where: version, git, container, packages, machine, GPUs, settings, batch system.
+
+Nothing here imports a machine-learning framework, and nothing names the host or its addresses: results
+get published.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import nvml
+from benchmarks.machine.cgroup import ControlGroup, usable_cores
+
+DISTRIBUTION = "hepbench"
+_SOURCE = Path(__file__).resolve().parents[2]
+_PACKAGES = ("benchmarks", "datasets", "hepscore_adapter")
+_LIBRARIES = ("keras", "numpy", "tensorflow", "tensorflow-cpu", "jax", "jaxlib", "torch", "horovod")
+_SPEED = re.compile(
+    r"(TF|XLA|KERAS|JAX|TORCH|PYTORCH|OMP|KMP|GOMP|MKL|ONEDNN|DNNL|OPENBLAS|MALLOC|CUDA|CUDNN|CUBLAS"
+    r"|NVIDIA|NCCL|HOROVOD|HEPBENCH)_|(LD_PRELOAD|GLIBC_TUNABLES)$"
+)
+# Terraform shares the prefix TF_; the other words mark secrets, and names or addresses of hosts.
+_PRIVATE = re.compile(r"TF_(VAR|CLI|CONFIG)|SECRET|TOKEN|PASSW|_KEY|CREDENTIAL|HOSTNAME|HOSTS?$|ADDR|IFACE")
+
+
+def collect(framework: Mapping[str, str] | None) -> dict[str, Any]:
+    """Everything that is needed to explain a result later, as JSON values.
+
+    Args:
+        framework: What the running backend says of itself, such as its name, version and CUDA version;
+            None where none was loaded.
+    """
+    return {
+        "benchmark": {
+            "version": package_version(DISTRIBUTION),
+            "source_md5": source_md5(),
+            "git": git(_SOURCE),
+        },
+        "container": {"image": os.environ.get("HEPBENCH_IMAGE"), "containment": containment(os.environ)},
+        "python": platform.python_version(),
+        "packages": {name: version for name in _LIBRARIES if (version := package_version(name))},
+        "framework": None if framework is None else dict(framework),
+        "system": _system(),
+        "cpu": _cpu(),
+        "memory": _memory(),
+        "gpu_driver": _gpu_driver(),
+        "gpus": [_gpu(index, handle) for index, handle in nvml.handles().items()],
+        "environment": settings(os.environ),
+        "scheduler": scheduler(os.environ),
+    }
+
+
+def package_version(name: str) -> str | None:
+    """The installed version of a distribution, read from its metadata; None where it is not installed."""
+    import importlib.metadata  # 40 ms, for something that most commands never ask.
+
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def source_md5() -> str:
+    """MD5 over path and content of this distribution's files that are part of the benchmark.
+
+    Reference results and configurations are not: a new reference leaves what it refers to as it was.
+    """
+    digest = hashlib.md5(usedforsecurity=False)
+    for package in _PACKAGES:
+        for file in sorted((_SOURCE / package).rglob("*")):
+            if file.suffix in (".py", ".json") and "configs" not in file.parts:
+                path = file.relative_to(_SOURCE).as_posix().encode()
+                digest.update(path + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def git(checkout: Path) -> dict[str, Any] | None:
+    """Commit and state of ``checkout``; None where it is no checkout or git cannot be asked."""
+    # Only its own .git: an installed copy may lie inside somebody else's repository.
+    if not (checkout / ".git").exists() or shutil.which("git") is None:
+        return None
+    answers = []
+    for question in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
+        # Status would otherwise refresh the index and take its lock from somebody at work.
+        command = ["git", "--no-optional-locks", "-C", str(checkout), *question]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        if answer.returncode != 0:
+            return None
+        answers.append(answer.stdout.strip())
+    return {"commit": answers[0], "dirty": bool(answers[1])}
+
+
+def containment(environment: Mapping[str, str]) -> str:
+    """The container engine around this process: ``none``, ``docker``, ``apptainer`` or ``singularity``."""
+    # Apptainer sets both names, for the sake of scripts written for Singularity.
+    if "APPTAINER_CONTAINER" in environment:
+        return "apptainer"
+    if "SINGULARITY_CONTAINER" in environment:
+        return "singularity"
+    return "docker" if Path("/.dockerenv").exists() else "none"
+
+
+def settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that change speed, sorted; never the others, which may hold secrets."""
+    return {
+        name: value
+        for name, value in sorted(environment.items())
+        if _SPEED.match(name) and not _PRIVATE.search(name)
+    }
+
+
+def scheduler(environment: Mapping[str, str]) -> dict[str, str | None] | None:
+    """The batch job around this process: ``name``, ``job_id``, ``nodes``, ``tasks``; None without one."""
+    if "SLURM_JOB_ID" in environment:
+        names = ("SLURM_JOB_ID", "SLURM_JOB_NUM_NODES", "SLURM_NTASKS")
+        return _job("slurm", *(environment.get(name) for name in names))
+    if "PBS_JOBID" in environment:
+        # PBS writes the number, a dot and the server's host name.
+        number = environment["PBS_JOBID"].partition(".")[0]
+        return _job("pbs", number, environment.get("PBS_NUM_NODES"), environment.get("PBS_NP"))
+    if "_CONDOR_JOB_AD" in environment:
+        advertisement = Path(environment["_CONDOR_JOB_AD"]).read_text(encoding="utf-8")
+        found = dict(re.findall(r"^(ClusterId|ProcId) = (\d+)$", advertisement, re.MULTILINE))
+        return _job("htcondor", f"{found.get('ClusterId')}.{found.get('ProcId')}", None, None)
+    return None
+
+
+def _job(name: str, job_id: str | None, nodes: str | None, tasks: str | None) -> dict[str, str | None]:
+    return {"name": name, "job_id": job_id, "nodes": nodes, "tasks": tasks}
+
+
+def _system() -> dict[str, str | None]:
+    try:
+        distribution: str | None = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        distribution = None
+    try:
+        library = os.confstr("CS_GNU_LIBC_VERSION")
+    except (OSError, ValueError):  # Another C library, such as musl.
+        library = None
+    return {
+        "os": distribution,
+        "kernel": platform.release(),
+        "architecture": platform.machine(),
+        "glibc": library,
+    }
+
+
+def _cpu() -> dict[str, Any]:
+    import psutil
+
+    text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    packages = Path("/sys/devices/system/cpu").glob("cpu[0-9]*/topology/physical_package_id")
+    return {
+        "model": model.group(1) if model else None,
+        "sockets": len({package.read_text(encoding="ascii") for package in packages}) or None,
+        "physical_cores": psutil.cpu_count(logical=False),
+        "logical_cores": psutil.cpu_count(),
+        "usable_cores": usable_cores(),
+    }
+
+
+def _memory() -> dict[str, int | None]:
+    import psutil
+
+    return {
+        "total_bytes": int(psutil.virtual_memory().total),
+        "limit_bytes": ControlGroup.own().memory_limit_bytes(),
+    }
+
+
+def _gpu_driver() -> dict[str, str | None] | None:
+    if nvml.unavailable():
+        return None
+    # NVML writes CUDA 12.5 as 12050.
+    cuda = nvml.read("nvmlSystemGetCudaDriverVersion_v2")
+    return {
+        "version": nvml.read("nvmlSystemGetDriverVersion"),
+        "cuda": None if cuda is None else f"{cuda // 1000}.{cuda % 1000 // 10}",
+    }
+
+
+def _gpu(index: int, handle: Any) -> dict[str, Any]:
+    import pynvml
+
+    memory = nvml.read("nvmlDeviceGetMemoryInfo", handle)
+    limit = nvml.read("nvmlDeviceGetPowerManagementLimit", handle)
+    mig = nvml.read("nvmlDeviceGetMigMode", handle)
+    persistence = nvml.read("nvmlDeviceGetPersistenceMode", handle)
+    return {
+        "index": index,
+        "name": nvml.read("nvmlDeviceGetName", handle),
+        "memory_bytes": None if memory is None else int(memory.total),
+        "power_limit_watts": None if limit is None else limit / 1000,
+        "sm_clock_max_mhz": nvml.read("nvmlDeviceGetMaxClockInfo", handle, pynvml.NVML_CLOCK_SM),
+        "memory_clock_max_mhz": nvml.read("nvmlDeviceGetMaxClockInfo", handle, pynvml.NVML_CLOCK_MEM),
+        "mig": None if mig is None else bool(mig[0]),
+        "persistence": None if persistence is None else bool(persistence),
+    }

@@ -1,5 +1,0 @@
-"""MLPF particle-flow reconstruction on Delphes-like events, as the HEPscore GPU benchmark trains it."""
-
-from benchmarks.mlpf.config import PRESETS
-
-__all__ = ["PRESETS"]

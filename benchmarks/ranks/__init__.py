@@ -1,0 +1,1 @@
+"""Which ranks a run has, where they meet, and how they end."""

@@ -1,0 +1,1 @@
+"""The kind of workload "training": epochs, their input, validation and inference."""

@@ -1,0 +1,1 @@
+"""The workloads: one folder for each, with the same file names."""

@@ -1,0 +1,213 @@
+"""Figures of merit of GNN tracking on the validation graphs: edges, tracks, TrackML score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.workload import Batch
+from benchmarks.workloads.gnn_tracking.tracks import estimate_pt_and_eta, find_tracks, match
+
+BIN_EDGES = {
+    "pt": np.array([0.0, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, np.inf]),  # GeV
+    "eta": np.linspace(-4.0, 4.0, 17),
+}
+"""Of the breakdown; a lower edge belongs to its bin, and the outer bins take what lies beyond them."""
+
+_COUNTED = ("particles", "found", "tracks", "fakes", "duplicates")
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the figures of merit look at, of a batch of N real nodes, E real edges and P particles.
+
+    The graphs are one disjoint union: no edge and no particle belongs to two of them.
+
+    Attributes:
+        graph: (N,) int32, the graph of each node, counted from 0.
+        position: (N, 3) float32, r mm, phi rad, z mm.
+        particle: (N,) int32, row of the node's particle in the arrays of particles; -1 for none.
+        weight: (N,) float32, TrackML weight of the hit.
+        senders: (E,) int32, the inner node of each edge.
+        receivers: (E,) int32, the outer node.
+        label: (E,) bool, a true doublet.
+        rows: (E, ways) int32, rows of the predictions for each edge; its logit is their mean.
+        pt: (P,) float32, GeV.
+        eta: (P,) float32.
+        nhits: (P,) int32, nodes that belong to the particle.
+        selected: (P,) bool, counts for the track efficiency.
+    """
+
+    graph: np.ndarray
+    position: np.ndarray
+    particle: np.ndarray
+    weight: np.ndarray
+    senders: np.ndarray
+    receivers: np.ndarray
+    label: np.ndarray
+    rows: np.ndarray
+    pt: np.ndarray
+    eta: np.ndarray
+    nhits: np.ndarray
+    selected: np.ndarray
+
+
+class TrackingMetrics:
+    """Edge, track and TrackML figures, collected batch by batch.
+
+    Edges, all graphs pooled; an edge is kept if its logit is above 0 (probability above 0.5):
+
+    - ``efficiency``: kept true edges / true edges of the graphs. What graph construction lost is not in it.
+    - ``purity``: kept true edges / kept edges.
+    - ``accuracy``: edges rightly kept or cut / edges.
+    - ``auc``: area under the ROC curve; see ``area_under_roc``.
+
+    Tracks: connected components of at least 3 hits over the kept edges, matched to particles as
+    ``tracks.Matches`` says:
+
+    - ``track_efficiency``: selected particles found by double majority / selected particles
+      (Ju et al., Eur. Phys. J. C 81 (2021) 876, arXiv:2103.06995).
+    - ``fake_rate``: tracks without a double majority match / tracks. A match to any of the
+      particles will do, selected or not.
+    - ``duplicate_rate``: LHC matches beyond the first of their particle / tracks. Double majority
+      knows no duplicates; a short second piece of a particle is a duplicate and a fake.
+
+    ``trackml_score``: weight of the hits that tracks and particles matched by double majority share
+    (Amrouche et al., arXiv:1904.06778), over the weight of all hits that are nodes of the graph, so
+    that a graph of selected hits can reach 1 although it holds a part of its event's weight; mean
+    over the graphs that hold any. Unlike there, tracks of one or two hits do not count.
+
+    A figure for which there is nothing to count is 0: all of them are finite. A logit that is not a
+    number counts as minus infinity.
+    """
+
+    def __init__(self) -> None:
+        self._true: list[np.ndarray] = []  # logits of true edges
+        self._false: list[np.ndarray] = []
+        self._scores: list[np.ndarray] = []  # by graph
+        self._counts = {
+            variable: {name: np.zeros(len(edges) - 1, np.int64) for name in _COUNTED}
+            for variable, edges in BIN_EDGES.items()
+        }
+
+    def update(self, predictions: np.ndarray, batch: Batch) -> None:
+        """Takes in (padded edges of the model,) logits."""
+        truth: Truth = batch.truth
+        logits = predictions[truth.rows].astype(np.float32).mean(axis=1)
+        logits = np.where(np.isnan(logits), np.float32(-np.inf), logits)
+        self._true.append(logits[truth.label])
+        self._false.append(logits[~truth.label])
+
+        kept = logits > 0
+        track = find_tracks(len(truth.particle), truth.senders[kept], truth.receivers[kept])
+        matches = match(track, truth.particle, truth.nhits)
+        self._scores.append(trackml_scores(truth, matches.hits))
+
+        pt, eta = estimate_pt_and_eta(track, truth.position)
+        for variable, of_particles, of_tracks in (("pt", truth.pt, pt), ("eta", truth.eta, eta)):
+            counted = (
+                of_particles[truth.selected],
+                of_particles[truth.selected & matches.found],
+                of_tracks,
+                of_tracks[~matches.matched],
+                of_tracks[matches.duplicate],
+            )
+            edges = BIN_EDGES[variable]
+            for name, values in zip(_COUNTED, counted, strict=True):
+                bins = np.searchsorted(edges[1:-1], values, side="right")
+                self._counts[variable][name] += np.bincount(bins, minlength=len(edges) - 1)
+
+    def merge(self, other: TrackingMetrics) -> None:
+        """Takes in what another of its kind has collected."""
+        self._true += other._true
+        self._false += other._false
+        self._scores += other._scores
+        for variable, counts in other._counts.items():
+            for name, values in counts.items():
+                self._counts[variable][name] += values
+
+    def result(self) -> dict[str, float]:
+        """The figures over all batches so far."""
+        totals = {name: counts.sum() for name, counts in self._counts["pt"].items()}
+        scores = np.concatenate(self._scores)
+        return {
+            **edge_figures(np.concatenate(self._true), np.concatenate(self._false)),
+            **{name: _ratio(*counts) for name, counts in _rates(totals).items()},
+            "trackml_score": _ratio(scores.sum(), len(scores)),
+        }
+
+    def breakdown(self) -> dict[str, Any]:
+        """The track figures in bins of pt (GeV) and eta, as JSON values.
+
+        Particles stand in the bin of their true pt and eta, tracks in that of
+        ``tracks.estimate_pt_and_eta``. That goes for all tracks, because a fake has no particle.
+
+        Returns:
+            For "pt" and "eta": "edges", one more than there are bins, null for infinity; "particles"
+            (selected) and "tracks", counts; "track_efficiency", "fake_rate" and "duplicate_rate",
+            null where there is nothing to count.
+        """
+        return {
+            variable: {
+                "edges": [float(edge) if np.isfinite(edge) else None for edge in BIN_EDGES[variable]],
+                "particles": counts["particles"].tolist(),
+                "tracks": counts["tracks"].tolist(),
+                **{
+                    name: [_ratio(*pair) if pair[1] else None for pair in zip(*rate, strict=True)]
+                    for name, rate in _rates(counts).items()
+                },
+            }
+            for variable, counts in self._counts.items()
+        }
+
+
+def edge_figures(true: np.ndarray, false: np.ndarray) -> dict[str, float]:
+    """Accuracy, AUC, efficiency and purity from the logits of true and of false edges."""
+    kept_true, kept_false = np.count_nonzero(true > 0), np.count_nonzero(false > 0)
+    return {
+        "accuracy": _ratio(kept_true + len(false) - kept_false, len(true) + len(false)),
+        "auc": area_under_roc(true, false),
+        "efficiency": _ratio(kept_true, len(true)),
+        "purity": _ratio(kept_true, kept_true + kept_false),
+    }
+
+
+def area_under_roc(true: np.ndarray, false: np.ndarray) -> float:
+    """Share of the pairs of a true and a false edge in which the true one's logit is the larger.
+
+    A tie counts half. This is the area under the ROC curve without binning or interpolation
+    (Mann-Whitney U statistic).
+    """
+    false = np.sort(false)
+    true = np.sort(true)  # so that the searches below walk through memory
+    below = np.searchsorted(false, true, side="left").sum()
+    not_above = np.searchsorted(false, true, side="right").sum()
+    return _ratio(below + not_above, 2 * len(true) * len(false))
+
+
+def trackml_scores(truth: Truth, found: np.ndarray) -> np.ndarray:
+    """Share of its weight that was found, for each graph that holds any.
+
+    Args:
+        truth: The graphs.
+        found: (N,) bool, the hits that count as found.
+    """
+    total = np.bincount(truth.graph, weights=truth.weight)
+    share = np.bincount(truth.graph, weights=truth.weight * found)
+    return share[total > 0] / total[total > 0]
+
+
+def _rates(counts: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Numerator and denominator of each track figure, out of totals or out of counts by bin."""
+    return {
+        "track_efficiency": (counts["found"], counts["particles"]),
+        "fake_rate": (counts["fakes"], counts["tracks"]),
+        "duplicate_rate": (counts["duplicates"], counts["tracks"]),
+    }
+
+
+def _ratio(part: float | np.integer, whole: float | np.integer) -> float:
+    return float(part / whole) if whole else 0.0

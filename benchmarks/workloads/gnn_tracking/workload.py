@@ -1,0 +1,52 @@
+"""GNN tracking as the runner sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from benchmarks.workload import Training
+from benchmarks.workloads.gnn_tracking.config import GNNTrackingConfig
+from benchmarks.workloads.gnn_tracking.events import GraphEvents, open_events
+from benchmarks.workloads.gnn_tracking.losses import edge_loss
+from benchmarks.workloads.gnn_tracking.metrics import TrackingMetrics
+from benchmarks.workloads.gnn_tracking.model import InteractionNetwork, Shape
+
+
+class GNNTrackingWorkload:
+    """See ``benchmarks.workload.Workload``."""
+
+    def prepare(self, config: GNNTrackingConfig, note: Callable[[str], None]) -> GraphEvents:
+        """Opens the graphs; makes hits and graphs where the cache lacks them."""
+        return open_events(config, note)
+
+    def build(self, config: GNNTrackingConfig, rng: np.random.Generator) -> Training:
+        """The published model and loss, and Adam."""
+        shape = Shape(
+            hidden=config.width,
+            node_layers=config.node_layers,
+            edge_layers=config.edge_layers,
+            iterations=config.iterations,
+            with_max=config.size == "large",
+        )
+        model = InteractionNetwork(
+            rng,
+            shape,
+            keep=config.memory_mode == "store",
+            piece_edges=config.piece_edges if config.memory_mode == "chunked" else 0,
+            fixed_sums=config.xla == "on",
+        )
+        return Training(
+            model=model,
+            loss=edge_loss(config.true_weight),
+            optimizer=keras.optimizers.Adam(config.learning_rate),
+        )
+
+    def metrics(self) -> TrackingMetrics:
+        """An empty collection of the figures of merit."""
+        return TrackingMetrics()
+
+
+WORKLOAD = GNNTrackingWorkload()

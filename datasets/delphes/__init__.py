@@ -1,0 +1,1 @@
+"""Particle-flow events in the manner of Delphes: generated, or from the public data set."""

@@ -1,0 +1,182 @@
+"""One Delphes-like event: a hard collision, its pile-up, the detector, and the rows of the public format.
+
+Array layouts, float32, GeV and rad; all tracks come first, then ECAL towers, then HCAL towers:
+
+inputs (rows, 12)
+    track: 2, pt, eta, sin phi, cos phi, p, outer eta, sin outer phi, cos outer phi, charge, muon, electron
+    tower: 1, Et, eta, sin phi, cos phi, E, E_em, E_had, 0, 0, 0, 0
+targets (rows, 7)
+    class, charge, pt, eta, sin phi, cos phi, E of the generated particle; all 0 where there is none.
+    class: 0 none, 1 charged hadron, 2 neutral hadron, 3 photon, 4 electron, 5 muon.
+    charge: the sign of the PDG number for classes 1, 4 and 5, so leptons have the opposite of theirs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.collisions import Particles, Pool, overlay
+from datasets.delphes.calorimeter import ECAL, HCAL, Towers, energy_fractions
+from datasets.delphes.tracker import (
+    HALF_LENGTH,
+    RADIUS,
+    TRACKER_ETA_MAX,
+    Floats,
+    Ints,
+    log_normal,
+    momentum_resolution,
+    particle_kind,
+    propagate,
+    tracking_efficiency,
+)
+
+Rows = NDArray[np.float32]
+
+N_INPUTS = 12
+N_TARGETS = 7
+TOWER, TRACK = 1, 2
+NONE, CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON, MUON = range(6)
+
+VERTEX_SIGMA = 53.0
+"""Spread of the collisions along the beam, mm (card: PileUpMerger)."""
+NEUTRAL_ENERGY_MIN = 9.0
+"""GeV; neutral hadrons below are no target of a tower (ntuplizer of the public data set)."""
+
+# The classes a tower can have, in the order in which equal energies are settled.
+_TOWER_CLASSES = np.array([NEUTRAL_HADRON, CHARGED_HADRON, PHOTON, ELECTRON])
+
+
+def mix_pileup(hard: Particles, pool: Pool, mean: float, rng: np.random.Generator) -> Particles:
+    """Add a Poisson number of pool events; return the particles produced inside the tracker.
+
+    Args and order as for `datasets.collisions.overlay`.
+    """
+    particles = overlay(hard, pool, mean, rng, sigma_z=VERTEX_SIGMA)
+    inside = (np.hypot(particles["x"], particles["y"]) < RADIUS) & (np.abs(particles["z"]) < HALF_LENGTH)
+    kept: Particles = particles[inside]
+    return kept
+
+
+def simulate(particles: Particles, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    """Pass particles through the detector and match what it saw to what was there.
+
+    Args:
+        particles: PARTICLE array.
+        rng: source of the detector's fluctuations.
+
+    Returns:
+        inputs (rows, 12) and targets (rows, 7), laid out as the module says.
+    """
+    pt, eta, phi, energy = (particles[name].astype(np.float64) for name in ("pt", "eta", "phi", "energy"))
+    vertex = np.stack([particles[axis].astype(np.float64) for axis in "xyz"])
+    eta_outer, phi_outer = propagate(particles["charge"], pt, eta, phi, vertex)
+
+    tracks, track_pt = _tracks(particles, pt, eta_outer, rng)
+    untracked = np.ones(len(particles), dtype=bool)
+    untracked[tracks] = False
+    truth = Truth(particles["pdg"], particles["charge"], pt, eta, phi, energy)
+    inputs = [_track_inputs(truth, tracks, track_pt, eta_outer, phi_outer)]
+    targets = [_track_targets(truth, tracks)]
+    for calorimeter, fraction, column in zip(
+        (ECAL, HCAL), energy_fractions(particles["pdg"]), (6, 7), strict=True
+    ):
+        towers = calorimeter.measure(fraction * energy, eta_outer, phi_outer, rng)
+        inputs.append(_tower_inputs(towers, column))
+        targets.append(tower_targets(truth, towers, untracked))
+    return np.concatenate(inputs), np.concatenate(targets)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The generated particles, column by column, each (n,)."""
+
+    pdg: NDArray[np.int32]
+    charge: NDArray[np.int32]
+    pt: Floats
+    eta: Floats
+    phi: Floats
+    energy: Floats
+
+
+def _tracks(
+    particles: Particles, pt: Floats, eta_outer: Floats, rng: np.random.Generator
+) -> tuple[Ints, Floats]:
+    """Return which particles left a track, hadrons before electrons before muons, and the pt measured."""
+    charged = np.flatnonzero(particles["charge"])
+    kind = particle_kind(particles["pdg"][charged])
+    found = rng.random(len(charged)) < tracking_efficiency(kind, pt[charged], eta_outer[charged])
+    charged, kind = charged[found], kind[found]
+    order = np.argsort(kind, kind="stable")
+    tracks, kind = charged[order], kind[order]
+    resolution = momentum_resolution(kind, pt[tracks], eta_outer[tracks])
+    return tracks, log_normal(pt[tracks], resolution * pt[tracks], rng)
+
+
+def _track_inputs(truth: Truth, tracks: Ints, pt: Floats, eta_outer: Floats, phi_outer: Floats) -> Rows:
+    eta, phi, phi_out = truth.eta[tracks], truth.phi[tracks], phi_outer[tracks]
+    code = np.abs(truth.pdg[tracks])
+    columns = [np.full(len(tracks), TRACK), pt, eta, np.sin(phi), np.cos(phi), pt * np.cosh(eta)]
+    columns += [eta_outer[tracks], np.sin(phi_out), np.cos(phi_out), truth.charge[tracks]]
+    columns += [code == 13, code == 11]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _track_targets(truth: Truth, tracks: Ints) -> Rows:
+    """Return the linked particle's rows; a charged particle of any other kind counts as a hadron."""
+    code = np.abs(truth.pdg[tracks])
+    kind = np.where(code == 13, MUON, np.where(code == 11, ELECTRON, CHARGED_HADRON))
+    phi = truth.phi[tracks]
+    columns = [kind, np.sign(truth.pdg[tracks]), truth.pt[tracks], truth.eta[tracks]]
+    columns += [np.sin(phi), np.cos(phi), truth.energy[tracks]]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _tower_inputs(towers: Towers, energy_column: int) -> Rows:
+    rows = np.zeros((len(towers.energy), N_INPUTS), dtype=np.float32)
+    rows[:, 0] = TOWER
+    rows[:, 1] = towers.energy / np.cosh(towers.eta)
+    rows[:, 2] = towers.eta
+    rows[:, 3], rows[:, 4] = np.sin(towers.phi), np.cos(towers.phi)
+    rows[:, 5] = rows[:, energy_column] = towers.energy
+    return rows
+
+
+def tower_targets(truth: Truth, towers: Towers, untracked: NDArray[np.bool_]) -> Rows:
+    """Give each tower the sum of its particles without a track, as the public data set does.
+
+    The class is the one with the largest share of the energy; charged hadrons beyond the tracker
+    (|eta| > 2.5) count as neutral; a neutral hadron below 9 GeV leaves the row empty.
+
+    Args:
+        truth: the particles.
+        towers: the towers and their members.
+        untracked: (n,) which particles left no track.
+
+    Returns:
+        Target rows (towers, 7).
+    """
+    free = untracked[towers.member_particle]
+    tower, member = towers.member_tower[free], towers.member_particle[free]
+    pt, phi, energy = truth.pt[member], truth.phi[member], truth.energy[member]
+    n = len(towers.energy)
+    sums = [pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(truth.eta[member]), energy]
+    px, py, pz, total = (np.bincount(tower, weights=w, minlength=n) for w in sums)
+    pt_sum = np.hypot(px, py)
+    eta = np.arcsinh(pz / np.where(pt_sum > 0.0, pt_sum, 1.0))
+
+    code = np.abs(truth.pdg[member])
+    column = np.select([code == 22, code == 11, truth.charge[member] != 0], [2, 3, 1], default=0)
+    shares = np.bincount(tower * 4 + column, weights=energy, minlength=4 * n).reshape(n, 4)
+    kind = _TOWER_CLASSES[np.argmax(shares, axis=1)]
+    kind[(kind == CHARGED_HADRON) & (np.abs(eta) > TRACKER_ETA_MAX)] = NEUTRAL_HADRON
+    empty = (total == 0.0) | ((kind == NEUTRAL_HADRON) & (total < NEUTRAL_ENERGY_MIN))
+    charge = np.isin(kind, (CHARGED_HADRON, ELECTRON))
+
+    # sin phi = py / pt and cos phi = px / pt
+    unit = np.where(pt_sum > 0.0, pt_sum, 1.0)
+    rows = np.stack([kind, charge, pt_sum, eta, py / unit, px / unit, total], axis=1)
+    rows[empty] = 0.0
+    return rows.astype(np.float32)

@@ -1,0 +1,1 @@
+"""Pages by which a physicist can check a data set."""

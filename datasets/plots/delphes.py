@@ -1,0 +1,234 @@
+"""One page of plots of an MLPF data set, for a physicist to judge the events by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.delphes.generator import TABLE
+from datasets.delphes.simulation import CHARGED_HADRON, NEUTRAL_HADRON, NONE, PHOTON, TOWER, TRACK
+from datasets.delphes.tracker import MM_PER_GEV, RADIUS
+from datasets.errors import DataError
+from datasets.store import open_store
+
+CLASSES = ("none", "ch. hadron", "n. hadron", "photon", "electron", "muon")
+EVENTS_MAX = 500
+"""Events of each split that are drawn."""
+
+Columns = Mapping[str, NDArray[Any]]
+_ETA_BINS = np.linspace(-5.2, 5.2, 53)
+
+
+def plot_delphes(folder: Path, output: Path) -> Path:
+    """Draw multiplicities, spectra, responses and the bending of tracks on one page.
+
+    The tracking efficiency itself cannot be had from a data set, which keeps no particle that left
+    neither a track nor a tower of its own; drawn instead is the share of charged-hadron targets that
+    are tracks.
+
+    Args:
+        folder: a data set of the generator or of the public reader.
+        output: the page, .pdf or .png.
+
+    Returns:
+        The page.
+
+    Raises:
+        DataError: the data set or matplotlib is missing, or the output is neither .pdf nor .png.
+    """
+    figure = new_figure(output, (16, 12))
+    import mplhep
+
+    store = open_store(folder)
+    splits = {name: _columns(split.table(TABLE)) for name, split in store.splits.items()}
+    everything = {
+        name: np.concatenate([split[name] for split in splits.values()]) for name in ("inputs", "targets")
+    }
+
+    axes = figure.subplots(3, 4)
+    _multiplicities(axes[0, 0], mplhep.histplot, splits)
+    panels: list[Callable[[Any, Any, NDArray[Any], NDArray[Any]], None]]
+    panels = [_composition, _pt, _eta, _target_pt, _target_eta, _tower_energy, _tower_eta]
+    panels += [_track_response, _tower_response, _tracked_share, _bending]
+    for axis, panel in zip(axes.flat[1:], panels, strict=True):
+        panel(axis, mplhep.histplot, everything["inputs"], everything["targets"])
+    for axis in axes.flat:
+        if axis.get_legend_handles_labels()[0]:
+            _legend(axis)
+    counts = ", ".join(f"{name}: {len(split['lengths'])} events" for name, split in splits.items())
+    origin = store.manifest.get("generator", store.manifest.get("reader", "unknown origin"))
+    figure.suptitle(f"{folder.name}, {origin} ({counts})")
+    figure.savefig(output)
+    return output
+
+
+def new_figure(output: Path, size: tuple[float, float]) -> Any:
+    """Return an empty figure for a page.
+
+    Args:
+        output: the page, .pdf or .png.
+        size: width and height, inches.
+
+    Raises:
+        DataError: matplotlib is missing, or the output is neither .pdf nor .png.
+    """
+    if output.suffix not in (".pdf", ".png"):
+        raise DataError(f"{output}: the page must be a .pdf or a .png")
+    try:
+        import mplhep  # noqa: F401
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise DataError("plots need matplotlib and mplhep: pip install '.[report]'") from error
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _columns(table: Any) -> dict[str, NDArray[Any]]:
+    offsets = table.offsets[: EVENTS_MAX + 1]
+    rows = {name: np.array(column[: offsets[-1]]) for name, column in table.columns.items()}
+    is_track = rows["inputs"][:, 0] == TRACK
+    tracks = np.diff(np.concatenate([[0], np.cumsum(is_track)])[offsets])
+    return {**rows, "lengths": np.diff(offsets), "tracks": tracks}
+
+
+def _draw(
+    axis: Any,
+    histplot: Callable[..., Any],
+    values: NDArray[Any],
+    bins: NDArray[Any],
+    label: str,
+    density: bool = False,
+) -> None:
+    counts, edges = np.histogram(values, bins)
+    scale = 1.0 / max(counts.sum(), 1) / np.diff(edges) if density else np.ones(len(counts))
+    # Variances given: otherwise mplhep wants scipy to find the error bars.
+    heights, variances = counts * scale, counts * scale**2
+    histplot(heights, edges, w2=variances, w2method="sqrt", ax=axis, label=label)
+
+
+def _legend(axis: Any) -> None:
+    """Put a legend at the top, with room for it above the curves."""
+    low, high = axis.get_ylim()
+    entries = len(axis.get_legend_handles_labels()[0])
+    if axis.get_yscale() == "log":
+        axis.set_ylim(low, high * (high / low) ** (0.09 * entries))
+    else:
+        axis.set_ylim(low, high + 0.11 * entries * (high - low))
+    axis.legend(fontsize="small", frameon=False, loc="upper right")
+
+
+def _multiplicities(axis: Any, histplot: Callable[..., Any], splits: Mapping[str, Columns]) -> None:
+    counts = {f"{name}, tracks": split["tracks"] for name, split in splits.items()}
+    counts |= {f"{name}, towers": split["lengths"] - split["tracks"] for name, split in splits.items()}
+    every = np.concatenate(list(counts.values()))
+    bins = np.linspace(0.9 * every.min(), 1.1 * every.max() + 1, 25)
+    for label, values in counts.items():
+        _draw(axis, histplot, values, bins, label)
+    axis.set(xlabel="elements per event", ylabel="events")
+
+
+def _composition(axis: Any, _: Any, inputs: NDArray[Any], targets: NDArray[Any]) -> None:
+    for shift, kind, label in ((-0.2, TRACK, "tracks"), (0.2, TOWER, "towers")):
+        chosen = targets[inputs[:, 0] == kind, 0].astype(np.int64)
+        axis.bar(np.arange(6) + shift, np.bincount(chosen, minlength=6) / len(inputs), 0.4, label=label)
+    axis.set(yscale="log", ylabel="share of the elements", xlabel="class of the target")
+    axis.set_xticks(range(6), CLASSES, rotation=30, fontsize="small")
+
+
+def _pt(axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], targets: NDArray[Any]) -> None:
+    bins = np.geomspace(0.05, 500, 61)
+    track = inputs[:, 0] == TRACK
+    _draw(axis, histplot, inputs[track, 1], bins, "tracks, measured")
+    _draw(axis, histplot, targets[track, 2], bins, "tracks, generated")
+    _draw(axis, histplot, inputs[~track, 1], bins, r"towers, $E_T$")
+    axis.set(xscale="log", yscale="log", xlabel=r"$p_T$ or $E_T$ [GeV]", ylabel="elements")
+
+
+def _eta(axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], _: Any) -> None:
+    track = inputs[:, 0] == TRACK
+    _draw(axis, histplot, inputs[track, 2], _ETA_BINS, "tracks, momentum")
+    _draw(axis, histplot, inputs[track, 6], _ETA_BINS, "tracks, exit point")
+    axis.set(xlabel=r"$\eta$", ylabel="tracks")
+
+
+def _target_pt(axis: Any, histplot: Callable[..., Any], _: Any, targets: NDArray[Any]) -> None:
+    for kind, label in enumerate(CLASSES):
+        if kind != NONE:
+            _draw(axis, histplot, targets[targets[:, 0] == kind, 2], np.geomspace(0.05, 500, 61), label)
+    axis.set(xscale="log", yscale="log", xlabel=r"generated $p_T$ [GeV]", ylabel="targets")
+
+
+def _target_eta(axis: Any, histplot: Callable[..., Any], _: Any, targets: NDArray[Any]) -> None:
+    for kind, label in enumerate(CLASSES):
+        if kind != NONE:
+            _draw(axis, histplot, targets[targets[:, 0] == kind, 3], _ETA_BINS, label)
+    axis.set(yscale="log", xlabel=r"generated $\eta$", ylabel="targets")
+
+
+def _calorimeters(inputs: NDArray[Any]) -> dict[str, NDArray[np.bool_]]:
+    tower = inputs[:, 0] == TOWER
+    return {"ECAL": tower & (inputs[:, 6] > 0.0), "HCAL": tower & (inputs[:, 7] > 0.0)}
+
+
+def _tower_energy(axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], _: Any) -> None:
+    for label, chosen in _calorimeters(inputs).items():
+        _draw(axis, histplot, inputs[chosen, 5], np.geomspace(0.4, 4000, 61), label)
+    axis.set(xscale="log", yscale="log", xlabel="tower energy [GeV]", ylabel="towers")
+
+
+def _tower_eta(axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], _: Any) -> None:
+    for label, chosen in _calorimeters(inputs).items():
+        _draw(axis, histplot, inputs[chosen, 2], _ETA_BINS, label)
+    axis.set(xlabel=r"tower $\eta$", ylabel="towers")
+
+
+def _track_response(
+    axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], targets: NDArray[Any]
+) -> None:
+    hadrons = (inputs[:, 0] == TRACK) & (targets[:, 0] == CHARGED_HADRON)
+    for low, high in ((0.0, 0.5), (0.5, 1.5), (1.5, 2.5)):
+        outer = np.abs(inputs[:, 6])
+        chosen = hadrons & (outer > low) & (outer <= high)
+        ratio = inputs[chosen, 1] / targets[chosen, 2]
+        label = rf"${low} < |\eta| < {high}$: {ratio.mean():.3f} $\pm$ {ratio.std():.3f}"
+        _draw(axis, histplot, ratio, np.linspace(0, 2, 81), label, density=True)
+    axis.set(xlabel=r"$p_T$ of hadron tracks, measured / generated", ylabel="density")
+
+
+def _tower_response(
+    axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], targets: NDArray[Any]
+) -> None:
+    for (label, chosen), kind in zip(_calorimeters(inputs).items(), (PHOTON, NEUTRAL_HADRON), strict=True):
+        pure = chosen & (targets[:, 0] == kind) & (targets[:, 6] > 10.0)
+        ratio = inputs[pure, 5] / targets[pure, 6]
+        _draw(axis, histplot, ratio, np.linspace(0, 3, 61), f"{label}, {CLASSES[kind]}", density=True)
+    axis.set(xlabel="tower energy / target energy, target > 10 GeV", ylabel="density")
+
+
+def _tracked_share(axis: Any, _: Any, inputs: NDArray[Any], targets: NDArray[Any]) -> None:
+    hadron = targets[:, 0] == CHARGED_HADRON
+    bins = np.linspace(-2.6, 2.6, 27)
+    every, _edges = np.histogram(targets[hadron, 3], bins)
+    tracked, _edges = np.histogram(targets[hadron & (inputs[:, 0] == TRACK), 3], bins)
+    filled = every > 0
+    centres = 0.5 * (bins[1:] + bins[:-1])
+    axis.plot(centres[filled], tracked[filled] / every[filled], "o", markersize=4)
+    axis.set(xlabel=r"generated $\eta$", ylabel="charged-hadron targets that are tracks", ylim=(0.0, 1.05))
+
+
+def _bending(axis: Any, _: Any, inputs: NDArray[Any], __: Any) -> None:
+    """Turn from the vertex to the exit point; a central track of radius r turns asin(R / 2r)."""
+    tracks = inputs[(inputs[:, 0] == TRACK) & (np.abs(inputs[:, 6]) < 1.2)][:4000]
+    turn = np.arctan2(tracks[:, 7], tracks[:, 8]) - np.arctan2(tracks[:, 3], tracks[:, 4])
+    turn = (turn + np.pi) % (2 * np.pi) - np.pi
+    axis.plot(tracks[:, 1], turn * tracks[:, 9], ".", markersize=2, label="tracks, turn times charge")
+    pt = np.geomspace(RADIUS / 2 / MM_PER_GEV, 50, 200)
+    axis.plot(pt, -np.arcsin(RADIUS / (2 * MM_PER_GEV * pt)), label="from the axis, exactly measured")
+    axis.set(xscale="log", xlim=(0.2, 50), ylim=(-2, 0.5), xlabel=r"measured $p_T$ [GeV]")
+    axis.set_ylabel(r"$q\,(\phi_{outer} - \phi)$ [rad]")

@@ -1,0 +1,1 @@
+"""Tracking events on the TrackML detector: generated, or from TrackML's files."""

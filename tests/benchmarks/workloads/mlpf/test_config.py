@@ -1,0 +1,40 @@
+"""MLPF's presets and the keys that depend on each other."""
+
+import dataclasses
+
+import pytest
+
+from benchmarks.errors import UsageError
+from benchmarks.workloads.mlpf.config import PRESETS
+
+
+def test_the_published_reproducibility_setting():
+    config = PRESETS["hepscore"]
+    assert (config.train_events, config.batch_size, config.epochs) == (1100, 16, 5)
+    assert (config.pad_to, config.bin_size, config.pileup) == (6400, 640, 200.0)
+
+
+@pytest.mark.parametrize("name", ["hepscore", "standard", "full"])
+def test_presets_to_compare_with_pad_as_the_original_does(name):
+    assert PRESETS[name].pad_to == 6400
+    assert PRESETS[name].padding == "fixed"
+    assert PRESETS[name].learning_rate == 1e-4
+
+
+@pytest.mark.parametrize(("pad_to", "bin_size"), [(640, 640), (1000, 640), (64_640, 640)])
+def test_padding_is_two_to_a_hundred_bins(pad_to, bin_size):
+    config = dataclasses.replace(PRESETS["smoke"], pad_to=pad_to, bin_size=bin_size)
+    with pytest.raises(UsageError, match=f"expected 2 to 100 times the bin_size of 640, got {pad_to}"):
+        config.check()
+
+
+def test_bucket_lengths():
+    config = dataclasses.replace(PRESETS["smoke"], padding="buckets", pad_to=6400)
+    assert config.lengths() == (1280, 2560, 3840, 5120, 6400)
+    assert dataclasses.replace(config, padding="fixed").lengths() == (6400,)
+
+
+def test_the_floor():
+    config = dataclasses.replace(PRESETS["smoke"], min_accuracy=0.5)
+    assert config.below_floor({"accuracy": 0.5}) == ""
+    assert config.below_floor({"accuracy": 0.49}) == "accuracy: expected at least 0.5, got 0.4900"

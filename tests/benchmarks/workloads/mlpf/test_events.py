@@ -1,0 +1,76 @@
+"""Padded batches out of a store made by hand."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.workloads.mlpf.config import PRESETS
+from benchmarks.workloads.mlpf.events import open_events
+from datasets.errors import DataError
+from datasets.store import Writer
+
+SIZES = {"train": [3, 5, 9], "validation": [2, 4]}
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Events whose rows all hold their own number, counted from 1 within the split."""
+    folder = tmp_path_factory.mktemp("stored") / "data"
+    with Writer(folder) as writer:
+        for split, sizes in SIZES.items():
+            number = np.arange(1, sum(sizes) + 1, dtype=np.float32)[:, None]
+            columns = {"inputs": np.tile(number, 12), "targets": np.tile(number, 7)}
+            writer.append(split, "elements", sizes, columns)
+        writer.finish({"generator": "hand"})
+    return folder
+
+
+def configured(folder, **changes):
+    values = {"train_events": 3, "validation_events": 2, "pad_to": 8, "bin_size": 2, "data": str(folder)}
+    return dataclasses.replace(PRESETS["smoke"], batch_size=2, **{**values, **changes})
+
+
+def test_rows_come_in_stored_order_and_the_rest_is_zero(stored):
+    first, last = open_events(configured(stored), print).batches("train", 2)
+    assert first.inputs.shape == (2, 8, 12)
+    assert first.targets.shape == (2, 8, 7)
+    assert first.inputs[0, :, 0].tolist() == [1, 2, 3, 0, 0, 0, 0, 0]
+    assert first.targets[1, :, 6].tolist() == [4, 5, 6, 7, 8, 0, 0, 0]
+    assert (first.events, first.elements, first.padded_elements) == (2, 8, 16)
+    assert (last.events, last.elements, last.padded_elements) == (1, 8, 8), "one of nine rows is cut off"
+
+
+def test_ranks_take_turns_and_the_loss_is_divided_by_all_rows(stored):
+    """Events of 3, 5 and 8 rows: the first and the third on rank 0, the second on rank 1."""
+    events = open_events(configured(stored), print)
+    shared = [list(events.batches("train", 1, rank, 2)) for rank in (0, 1)]
+    assert [[batch.elements for batch in batches] for batches in shared] == [[3, 8], [5]]
+    assert list(events.batches("train", 3, 1, 2)) == []
+    (whole,) = events.batches("train", 3)
+    assert whole.denominators == (3 * 8,)
+
+
+def test_what_is_cut_off_is_told(stored):
+    events = open_events(configured(stored), print)
+    about = events.description()
+    assert about["elements"] == 3 + 5 + 9 + 2 + 4
+    assert about["elements_cut_off"] == 1
+    assert about["generator"] == "hand"
+    assert len(events.sha256) == 64
+
+
+def test_buckets_take_the_shortest_even_number_of_bins(stored):
+    events = open_events(configured(stored, padding="buckets", pad_to=12), print)
+    assert [b.inputs.shape[1] for b in events.batches("train", 1)] == [4, 8, 12]
+
+
+def test_fewer_events_than_stored_may_be_asked_for(stored):
+    events = open_events(configured(stored, train_events=2), print)
+    assert sum(batch.events for batch in events.batches("train", 2)) == 2
+
+
+def test_more_events_than_stored_are_refused(stored):
+    with pytest.raises(DataError, match="expected at least 4 train events, got 3; lower --set train_events"):
+        open_events(configured(stored, train_events=4), print)
