@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -20,33 +19,26 @@ def data() -> None:
 @data.command()
 @taking(*PRESET)
 @click.option("--output", type=FOLDER, help="Folder of the data set [default: the cache].")
+@click.option(
+    "--intermediate",
+    type=FOLDER,
+    help="Folder that has or keeps what the data set is made of, such as hits [default: not kept].",
+)
 def generate(
-    workload: str, preset: str, file: Path | None, assignments: tuple[str, ...], output: Path | None
+    workload: str,
+    preset: str,
+    file: Path | None,
+    assignments: tuple[str, ...],
+    output: Path | None,
+    intermediate: Path | None,
 ) -> None:
-    """Generate the events of a configuration."""
+    """Make the data set that a configuration trains on."""
+    from benchmarks.machine.cgroup import usable_cores
     from benchmarks.workload import make_events
 
-    config = _on_all_cores(resolved(workload, preset, file, assignments, {}).config)
-    click.echo(make_events(workload, config, output, lambda line: click.echo(line, err=True)))
-
-
-def _on_all_cores(config: Any) -> Any:
-    from benchmarks.machine.cgroup import usable_cores
-
-    return replace(config, threads=config.threads or usable_cores())
-
-
-@data.command()
-@click.argument("hits", type=FOLDER)
-@taking(*PRESET[1:])
-@click.option("--output", type=FOLDER, required=True, help="Folder of the graphs.")
-def graphs(hits: Path, preset: str, file: Path | None, assignments: tuple[str, ...], output: Path) -> None:
-    """Build the graphs of a gnn_tracking configuration from a data set of tracking events."""
-    from benchmarks.workloads.gnn_tracking.events import make_graphs
-    from datasets.store import open_store
-
-    config = _on_all_cores(resolved("gnn_tracking", preset, file, assignments, {}).config)
-    click.echo(make_graphs(config, open_store(hits), output, lambda line: click.echo(line, err=True)))
+    config = resolved(workload, preset, file, assignments, {}).config
+    config = replace(config, threads=config.threads or usable_cores())
+    click.echo(make_events(workload, config, output, lambda line: click.echo(line, err=True), intermediate))
 
 
 @data.group("import")
@@ -62,7 +54,7 @@ def import_data() -> None:
 def import_delphes(
     folder: Path, output: Path, train_events: int | None, validation_events: int | None
 ) -> None:
-    """Import a folder of the public MLPF data set's files."""
+    """Import a folder of the files of the public Delphes data set."""
     from datasets.delphes.public import import_folder
 
     counted = _counted("read", "files")

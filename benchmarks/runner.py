@@ -25,7 +25,7 @@ from benchmarks.machine.memory import host_memory_peak_bytes, memory_available_b
 from benchmarks.machine.telemetry import Telemetry, together
 from benchmarks.progress import Progress
 from benchmarks.ranks import horovod
-from benchmarks.ranks.place import ALONE, Place
+from benchmarks.ranks.place import ALONE, Place, handles_of
 from benchmarks.ranks.world import World
 from benchmarks.result import RunResult
 from benchmarks.stopping import raised
@@ -101,7 +101,7 @@ def run(
         begins()
         _Run(backend, suite, config, events, progress, measured, world).everything()
 
-    with Telemetry(place=place) as telemetry:
+    with Telemetry(gpus=handles_of(place)) as telemetry:
         status, reason = _guarded(work, backend, config, world)
         if status != "ok":
             ends()

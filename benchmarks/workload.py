@@ -131,19 +131,27 @@ def image_name(name: str) -> str:
     return f"{name.replace('_', '-')}-bmk"
 
 
-def make_events(name: str, config: RunConfig, folder: Path | None, note: Callable[[str], None]) -> Path:
-    """Generates the events of a configuration, without importing its framework.
+def make_events(
+    name: str,
+    config: RunConfig,
+    folder: Path | None,
+    note: Callable[[str], None],
+    intermediate: Path | None = None,
+) -> Path:
+    """Makes what a training of a configuration reads, without importing its framework.
 
     Args:
         name: The workload.
         config: Its configuration.
         folder: Where they go; None for their place in the cache.
         note: Takes a line of text now and then.
+        intermediate: Folder that has or keeps what they are made of, such as the hits of a detector.
 
     Raises:
+        UsageError: The workload has no intermediate data.
         DataError: They cannot be made or written.
     """
-    made: Path = importlib.import_module(f"{REGISTRY[name]}.events").make(config, folder, note)
+    made: Path = importlib.import_module(f"{REGISTRY[name]}.events").make(config, folder, note, intermediate)
     return made
 
 

@@ -9,13 +9,7 @@ WORKLOAD=$1 PRESETS=$2 FOLDER=$3
 [ -n "$PRESETS" ] || { echo "make-data.sh: expected one preset or more in PRESETS, got none" >&2; exit 2; }
 mkdir -p "$FOLDER"
 for preset in $PRESETS; do
-    if [ "$WORKLOAD" = gnn_tracking ]; then # reads graphs; building them at run time would take a cache
-        hepbench data generate "$WORKLOAD" --preset "$preset" --output hits
-        hepbench data graphs hits --preset "$preset" --output "$FOLDER/$preset"
-        rm -r hits
-    else
-        hepbench data generate "$WORKLOAD" --preset "$preset" --output "$FOLDER/$preset"
-    fi
+    hepbench data generate "$WORKLOAD" --preset "$preset" --output "$FOLDER/$preset"
 done
 chmod -R a+rX,go-w "$FOLDER"
 cd "$FOLDER"

@@ -102,7 +102,9 @@ def mlpf_data(data_cache: Path) -> Path:
 def tracks_data(data_cache: Path) -> Path:
     """The hits of a tiny run of GNN tracking, likewise."""
     pytest.importorskip("acts", reason="tracking events are made with pyacts")
-    return made("gnn_tracking", TINY_TRACKS_DATA, data_cache)
+    made("gnn_tracking", TINY_TRACKS_DATA, data_cache)
+    (folder,) = set(data_cache.glob("gnn_tracking-*")) - set(data_cache.glob("gnn_tracking-graphs-*"))
+    return folder
 
 
 def made(workload: str, settings: dict[str, int], cache: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Reads the imports of the packages and holds the arrows that ``docs/architecture.md`` draws."""
+"""Reads the imports of the packages and holds the layers that ``docs/architecture.md`` describes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,29 @@ ROOT = Path(__file__).parents[1]
 OURS = ("benchmarks", "datasets", "hepscore_adapter")
 FRAMEWORKS = {"tensorflow", "jax", "jaxlib", "torch"}
 WORKLOADS = sorted(REGISTRY)
+
+# From the top to the bottom. A module imports what stands in a lower line, and its own folder.
+LAYERS = """
+benchmarks.cli
+benchmarks.data_commands benchmarks.doctor benchmarks.scaling hepscore_adapter.configuration
+hepscore_adapter.image
+benchmarks.job
+benchmarks.launchers
+hepscore_adapter.validate
+hepscore_adapter.summary
+benchmarks.output benchmarks.report benchmarks.options
+benchmarks.runner
+benchmarks.training
+benchmarks.backends
+benchmarks.workloads.mlpf benchmarks.workloads.gnn_tracking
+benchmarks.workload benchmarks.progress
+benchmarks.ranks
+benchmarks.machine
+benchmarks.config benchmarks.result benchmarks.stopping benchmarks.timing
+benchmarks.errors datasets
+"""
+LEVELS = {room: level for level, line in enumerate(LAYERS.strip().splitlines()) for room in line.split()}
+FOLDERS = {"benchmarks", "benchmarks.workloads", "hepscore_adapter"}  # empty packages around the rooms
 
 
 def module_name(path: Path) -> str:
@@ -85,142 +108,73 @@ def test_imports_are_found_wherever_they_stand() -> None:
     assert "benchmarks.job" in imports("benchmarks.cli")  # inside a function
 
 
-def test_data_sets_know_nothing_of_benchmarks() -> None:
-    for module in below("datasets"):
-        assert {top(name) for name in ours(module)} <= {"datasets"}, module
+def room(module: str) -> str:
+    """The entry of ``LAYERS`` that a module belongs to."""
+    (found,) = (name for name in LEVELS if module == name or module.startswith(f"{name}."))
+    return found
+
+
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - FOLDERS))
+def test_imports_lead_downwards(module: str) -> None:
+    own = room(module)
+    upwards = {name for name in ours(module) if room(name) != own and LEVELS[room(name)] <= LEVELS[own]}
+    assert upwards == set()
+
+
+def test_every_room_of_the_list_is_there() -> None:
+    assert {room(module) for module in MODULES.keys() - FOLDERS} == LEVELS.keys()
+    for folder in FOLDERS:
+        assert imports(folder) <= {"__future__"}
+
+
+def test_no_imports_run_in_a_circle() -> None:
+    """Modules that import nothing which is left are taken away, until nothing is left."""
+    left = {module: ours(module) - {module} for module in MODULES}
+    while leaves := {module for module, needed in left.items() if not needed & left.keys()}:
+        left = {module: needed for module, needed in left.items() if module not in leaves}
+    assert left == {}
 
 
 def test_the_result_needs_the_standard_library_only() -> None:
     assert {top(name) for name in imports("benchmarks.result")} <= sys.stdlib_module_names
 
 
-def test_the_summary_is_made_of_the_result_only() -> None:
-    assert ours("hepscore_adapter.summary") == {"benchmarks.result"}
-
-
-def test_the_configuration_of_hep_score_serves_every_workload() -> None:
-    """It names none, and knows of a run no more than its result."""
-    module = "hepscore_adapter.configuration"
-    source = MODULES[module].read_text(encoding="utf-8").lower()
-    assert [name for name in (*WORKLOADS, "mlpf", "gnn") if name in source] == []
-    libraries = {"config", "errors", "provenance", "report", "result", "workload"}
-    assert ours(module) <= {f"benchmarks.{name}" for name in libraries} | {
-        "hepscore_adapter.summary",
-        "hepscore_adapter.validate",
-    }
-    assert {name for name in MODULES if module in imports(name)} == {"benchmarks.cli"}
-
-
-def test_the_configuration_stands_on_nothing() -> None:
-    assert ours("benchmarks.config") == {"benchmarks.errors"}
-    assert ours("benchmarks.errors") == ours("benchmarks.timing") == set()
-    assert ours("benchmarks.workload") == {"benchmarks.config"}
-
-
-def test_commands_stand_on_the_run_and_never_the_other_way_round() -> None:
-    """cli -> sweep -> job -> runner -> what it measures with."""
-    above = {
-        "benchmarks.cli": set[str](),
-        "benchmarks.scaling.series": {"benchmarks.cli"},
-        "benchmarks.scaling.figures": {"benchmarks.scaling.series"},
-        "benchmarks.scaling.model": {"benchmarks.scaling.figures"},
-        "benchmarks.launchers.sweep": {"benchmarks.cli", "benchmarks.scaling.series"},
-        "benchmarks.launchers.container": {"benchmarks.cli"},
-        "benchmarks.launchers.engines": {"benchmarks.launchers.container", "benchmarks.launchers.slurm"},
-        "benchmarks.launchers.slurm": {"benchmarks.cli"},
-        "benchmarks.launchers.local_ranks": {"benchmarks.cli"},
-        "benchmarks.job": {
-            "benchmarks.cli",
-            "benchmarks.launchers.container",
-            "benchmarks.launchers.local_ranks",
-            "benchmarks.launchers.sweep",
-            "benchmarks.scaling.series",
-        },
-        "benchmarks.runner": {"benchmarks.job"},
-        "benchmarks.report": {
-            "benchmarks.cli",
-            "benchmarks.launchers.container",
-            "benchmarks.launchers.sweep",
-            "benchmarks.job",
-            "benchmarks.scaling.series",
-            "benchmarks.scaling.figures",
-        },
-        "benchmarks.doctor": {"benchmarks.cli"},
-        "benchmarks.data_commands": {"benchmarks.cli"},
-        "benchmarks.options": {"benchmarks.cli", "benchmarks.data_commands"},
-    }
-    for module, allowed in above.items():
-        importing = {name for name in MODULES if module in imports(name)}
-        assert {name for name in importing if top(name) == "benchmarks"} <= allowed, module
-
-
 def test_an_image_starts_its_runs_as_processes() -> None:
     """The first process of a container has to outlive whatever a run does to itself."""
-    running = {"benchmarks.cli", "benchmarks.launchers.sweep", "benchmarks.job", "benchmarks.runner"}
     for module in below("hepscore_adapter"):
-        assert imports(module).isdisjoint(running), module
+        assert imports(module).isdisjoint({"benchmarks.cli", "benchmarks.job", "benchmarks.runner"}), module
 
 
-def test_the_runner_knows_no_score() -> None:
-    """Only the job around a run turns its result into what hep-score reads."""
-    adapting = {name for name in MODULES if "hepscore_adapter" in {top(item) for item in ours(name)}}
-    assert {name for name in adapting if top(name) == "benchmarks"} <= {
-        "benchmarks.cli",
-        "benchmarks.launchers.container",
-        "benchmarks.job",
+def test_workloads_are_named_in_the_registry_only() -> None:
+    """Whatever serves every workload names none; code that is one's own stands in its folder."""
+    own = {module for package in REGISTRY.values() for module in below(package)}
+    for module in MODULES.keys() - own - {"benchmarks.workload"} - set(below("datasets")):
+        source = MODULES[module].read_text(encoding="utf-8").lower()
+        assert [name for name in (*WORKLOADS, "mlpf", "gnn") if name in source] == [], module
+        assert not any(name.startswith(tuple(REGISTRY.values())) for name in ours(module)), module
+
+
+def test_each_framework_stays_in_its_backend() -> None:
+    backends = set(below("benchmarks.backends"))
+    assert importers(*FRAMEWORKS) <= backends
+    assert importers("tensorflow") == {"benchmarks.backends.tensorflow"}
+    assert importers("keras") <= backends | {
+        module for package in REGISTRY.values() for module in below(package)
     }
 
 
 @pytest.mark.parametrize(
-    "module",
-    [
-        *(
-            "runner",
-            "epochs",
-            "sharding",
-            "distributed",
-            "meeting",
-            "world",
-            "communication",
-            "launch",
-            "ranks",
-        ),
-        *("scale", "scaling", "scaling_model"),
-        *("job", "submit", "sweep", "inference", "feed", "timing", "progress", "result"),
-    ],
+    ("library", "module"),
+    [("docker", "benchmarks.launchers.engines"), ("horovod", "benchmarks.ranks.horovod")],
 )
-def test_the_loop_names_no_workload(module: str) -> None:
-    source = MODULES[f"benchmarks.{module}"].read_text(encoding="utf-8").lower()
-    named = [name for name in (*WORKLOADS, "mlpf", "gnn") if name in source]
-    assert named == []
-    assert not any(package in ours(f"benchmarks.{module}") for package in REGISTRY.values())
+def test_one_module_imports_a_library(library: str, module: str) -> None:
+    assert importers(library) == {module}
 
 
-def test_the_runner_names_no_framework() -> None:
-    for module in ("runner", "epochs", "sharding", "world", "communication"):
-        assert imports(f"benchmarks.{module}").isdisjoint(FRAMEWORKS | {"keras", "horovod"}), module
-
-
-def test_frameworks_stay_in_the_backends() -> None:
-    backends = set(below("benchmarks.backends"))
-    assert importers(*FRAMEWORKS) <= backends
-    assert importers("tensorflow")  # there is one, so the rule is not empty
-    packages = {module for package in REGISTRY.values() for module in below(package)}
-    assert importers("keras") <= backends | packages
-
-
-def test_only_one_module_may_import_docker() -> None:
-    assert importers("docker") == {"benchmarks.launchers.engines"}
-
-
-def test_only_one_module_may_import_horovod() -> None:
-    assert importers("horovod") == {"benchmarks.ranks.horovod"}
-
-
-def test_clocks_are_read_where_something_is_measured() -> None:
-    """The job takes the date for a folder's name, ranks wait for each other; the runner has its timer."""
-    allowed = {"benchmarks.timing", "benchmarks.machine.telemetry", "benchmarks.job"}
-    allowed |= {"benchmarks.ranks.horovod", "benchmarks.ranks.rendezvous", "benchmarks.launchers.local_ranks"}
+def test_clocks_are_read_where_something_is_measured_or_waited_for() -> None:
+    """The folder of a run has the date in its name, and ranks wait for each other."""
+    allowed = {"benchmarks.timing", "benchmarks.output", "benchmarks.launchers.local_ranks"}
+    allowed |= {*below("benchmarks.machine"), *below("benchmarks.ranks")}
     assert {name for name in importers("time", "datetime") if top(name) == "benchmarks"} <= allowed
 
 
@@ -254,4 +208,3 @@ def test_what_hep_score_reads_is_written_in_one_place() -> None:
         "hepscore_adapter.image.entrypoint",
         "hepscore_adapter.image.worktree",
     }
-    assert writers

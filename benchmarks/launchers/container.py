@@ -22,8 +22,8 @@ import click
 from benchmarks import report
 from benchmarks.config import Resolved
 from benchmarks.errors import RunFailedError, UsageError
-from benchmarks.job import check_folder, default_folder
 from benchmarks.launchers.engines import Container, Running
+from benchmarks.output import check_folder, default_folder
 from benchmarks.result import RunResult, read_result, written
 from benchmarks.stopping import on_stopping
 from benchmarks.workload import image_name

@@ -19,8 +19,8 @@ import click
 
 from benchmarks.config import Resolved
 from benchmarks.errors import UsageError
-from benchmarks.job import EXIT_FAILED, check_folder, default_folder, remove_summaries, this_program
 from benchmarks.machine import nvml
+from benchmarks.output import EXIT_FAILED, check_folder, default_folder, remove_summaries, this_program
 from benchmarks.ranks import horovod
 from benchmarks.ranks.place import BY_US, LOOPBACK, OURS, Place
 from benchmarks.result import RunResult, write_json, written

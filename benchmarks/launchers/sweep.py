@@ -18,7 +18,7 @@ import click
 from benchmarks import report
 from benchmarks.config import Resolved
 from benchmarks.errors import UsageError
-from benchmarks.job import EXIT_FAILED, check_folder, default_folder, this_program
+from benchmarks.output import EXIT_FAILED, check_folder, default_folder, this_program
 from benchmarks.result import RunResult, read_result, written
 from benchmarks.stopping import on_stopping
 

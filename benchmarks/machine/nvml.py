@@ -7,8 +7,6 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.ranks.place import Place
-
 
 @functools.cache
 def unavailable() -> str:
@@ -66,9 +64,3 @@ def selected(gpus: Mapping[int, Any], visible: str | None) -> dict[int, Any]:
 def visible_handles() -> dict[int, Any]:
     """The GPUs that this process's CUDA may use, by NVML index."""
     return selected(handles(), os.environ.get("CUDA_VISIBLE_DEVICES"))
-
-
-def handles_of(place: Place) -> dict[int, Any]:
-    """The GPUs of a process: of several ranks each has one, in the order of their local ranks."""
-    gpus = list(visible_handles().items())
-    return dict([gpus[place.local_rank % len(gpus)]] if place.size > 1 and gpus else gpus)

@@ -18,7 +18,6 @@ import psutil
 
 from benchmarks.machine import nvml
 from benchmarks.machine.memory import host_memory_peak_bytes
-from benchmarks.ranks.place import ALONE, Place
 
 
 class _Clock(NamedTuple):
@@ -70,11 +69,11 @@ class Telemetry:
 
     Args:
         interval: Between samples, in s.
-        place: Of several ranks, one watches its own GPU only.
+        gpus: NVML handles by index; None for every GPU that this process may use.
     """
 
-    def __init__(self, interval: float = 1.0, place: Place = ALONE) -> None:
-        self._interval, self._place = interval, place
+    def __init__(self, interval: float = 1.0, gpus: Mapping[int, Any] | None = None) -> None:
+        self._interval, self._handles = interval, gpus
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="telemetry", daemon=True)
         self._gpus: list[_Gpu] = []
@@ -86,7 +85,8 @@ class Telemetry:
         self._foreign: list[float] = []
 
     def __enter__(self) -> Telemetry:
-        self._gpus = [_Gpu(index, handle) for index, handle in nvml.handles_of(self._place).items()]
+        handles = nvml.visible_handles() if self._handles is None else self._handles
+        self._gpus = [_Gpu(index, handle) for index, handle in handles.items()]
         self._sample()
         self._thread.start()
         return self

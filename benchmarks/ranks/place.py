@@ -10,10 +10,12 @@ import socket
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 
 from benchmarks.errors import UsageError
+from benchmarks.machine import nvml
 
 LOOPBACK = "127.0.0.1"
 # Variables of launchers: rank, ranks, rank on the node, ranks on the node. The first that is there counts:
@@ -203,3 +205,9 @@ def share(items: Sequence[int], index: int, parts: int) -> list[int]:
     if parts > len(items):
         return [items[index % len(items)]]
     return list(items[index * len(items) // parts : (index + 1) * len(items) // parts])
+
+
+def handles_of(place: Place) -> dict[int, Any]:
+    """Returns the GPUs of a process: of several ranks each has one, in the order of their local ranks."""
+    gpus = list(nvml.visible_handles().items())
+    return dict([gpus[place.local_rank % len(gpus)]] if place.size > 1 and gpus else gpus)

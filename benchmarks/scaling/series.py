@@ -14,9 +14,9 @@ import click
 from benchmarks import report
 from benchmarks.config import Resolved
 from benchmarks.errors import UsageError
-from benchmarks.job import default_folder
 from benchmarks.launchers.sweep import Planned, run_series
 from benchmarks.machine.cgroup import usable_cores
+from benchmarks.output import default_folder
 from benchmarks.ranks.horovod import NEEDS_HOROVOD
 from benchmarks.ranks.place import found
 from benchmarks.result import write_json

@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.backends import Backend
 from benchmarks.errors import RunFailedError
 from benchmarks.machine import nvml
+from benchmarks.ranks.place import handles_of
 from benchmarks.ranks.world import World
 from benchmarks.timing import EpochTimer
 from benchmarks.workload import Tensor
@@ -40,7 +41,7 @@ def describe(backend: Backend, world: World, variables: Sequence[Any], compressi
     Raises:
         RunFailedError: Two ranks share a GPU.
     """
-    gpus = nvml.handles_of(world.place) if backend.device() == "gpu" else {}
+    gpus = handles_of(world.place) if backend.device() == "gpu" else {}
     check_gpus(world.gather([nvml.read("nvmlDeviceGetUUID", handle) for handle in gpus.values()]))
     plain, compressed = backend.exchange(world, "none"), backend.exchange(world, compression)
     gradients = [np.zeros(variable.shape, str(variable.dtype)) for variable in variables]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.pythia import PARTICLE
-from datasets.trackml.simulation import CROSSING, MODULE
+from datasets.trackml.columns import CROSSING, MODULE
 
 FIELD = 2.0
 """T, along z, everywhere."""

@@ -17,24 +17,6 @@ from datasets.errors import DataError
 from datasets.trackml.columns import HitEvent
 from datasets.trackml.weights import hit_weights
 
-CROSSING = np.dtype(
-    [
-        ("volume_id", np.int32),
-        ("layer_id", np.int32),
-        ("module_id", np.int32),
-        ("particle", np.int64),  # row of the particle, -1 for noise
-        ("index", np.int64),  # 0 for the first module that the particle crosses, 1 for the next, ...
-        ("position", np.float64, 3),  # x, y, z in mm
-        ("momentum", np.float64, 3),  # on entry, GeV
-    ]
-)
-"""A particle that crosses a sensitive module."""
-
-MODULE = np.dtype(
-    [("volume_id", np.int32), ("layer_id", np.int32), ("module_id", np.int32), ("centre", np.float64, 3)]
-)
-"""A sensitive module of the detector; its centre in mm."""
-
 PT_MIN = 0.1
 """GeV; particles from here on, up to |eta| = 4, are followed."""
 ETA_MAX = 4.0

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from benchmarks.workload import Batch
 from benchmarks.workloads.gnn_tracking.config import GNNTrackingConfig, piece_count
 from benchmarks.workloads.gnn_tracking.metrics import Truth
 from datasets import parallel
-from datasets.cache import cache_root
+from datasets.cache import cache_root, scratch_folder
 from datasets.errors import DataError
 from datasets.graphs.dataset import Graph, GraphSettings, build, read_graph
 from datasets.store import Split, Store, open_store
@@ -42,33 +43,55 @@ def open_events(config: GNNTrackingConfig, note: Note) -> GraphEvents:
     Raises:
         DataError: Hits or graphs are damaged, too few, too large, made otherwise, or cannot be made.
     """
-    given = open_store(Path(config.data)) if config.data else None
-    if given is not None and _are_graphs(given):
-        return GraphEvents(given, config)
-    if given is None:
-        folder = cached_folder(config)
-        given = open_store(folder if folder.exists() else make(config, folder, note))
-    counts = f"{_events(config.train_events, config)}-{_events(config.validation_events, config)}"
-    graphs = cache_root() / f"gnn_tracking-graphs-{graph_settings(config).key()}-{given.sha256[:12]}-{counts}"
-    if not graphs.exists():
-        make_graphs(config, given, graphs, note)
-    return GraphEvents(open_store(graphs), config)
+    if not config.data:
+        return GraphEvents(open_store(make(config, None, note)), config)
+    given = open_store(Path(config.data))
+    return GraphEvents(
+        given if _are_graphs(given) else open_store(_graphs_in_cache(config, given, note)), config
+    )
 
 
-def make(config: GNNTrackingConfig, folder: Path | None, note: Note) -> Path:
-    """Generates the hits of a configuration into a folder, or into their place in the cache.
+def make(
+    config: GNNTrackingConfig, folder: Path | None, note: Note, intermediate: Path | None = None
+) -> Path:
+    """Makes the graphs of a configuration in a folder, or in their place in the cache.
+
+    Args:
+        config: What to make.
+        folder: For the graphs; None for the cache, which keeps the hits, too.
+        note: Takes a line of text now and then.
+        intermediate: Folder that has the hits, or keeps them; None to remove them.
+
+    Returns:
+        The folder of the graphs.
 
     Raises:
         DataError: The generator is missing or fails, the folder exists, or the disk is full.
     """
-    wanted = settings(config)
-    note(f"generating {wanted.train_events} training and {wanted.validation_events} validation events")
-    target = folder or cached_folder(config)
-    made = generate(
-        wanted, target, workers=config.threads or None, progress=parallel.tenths(note, "generated")
-    )
-    note(f"events are in {made}")
-    return made
+    if folder is None:
+        hits = _hits(config, intermediate or cached_folder(config), note)
+        return _graphs_in_cache(config, hits, note)
+    with ExitStack() as stack:
+        if intermediate is None:
+            intermediate = stack.enter_context(scratch_folder(folder)) / "hits"
+        return make_graphs(config, _hits(config, intermediate, note), folder, note)
+
+
+def _graphs_in_cache(config: GNNTrackingConfig, hits: Store, note: Note) -> Path:
+    """Returns the folder of the graphs of these hits in the cache; makes them if they are not there."""
+    counts = f"{_events(config.train_events, config)}-{_events(config.validation_events, config)}"
+    folder = cache_root() / f"gnn_tracking-graphs-{graph_settings(config).key()}-{hits.sha256[:12]}-{counts}"
+    return folder if folder.exists() else make_graphs(config, hits, folder, note)
+
+
+def _hits(config: GNNTrackingConfig, folder: Path, note: Note) -> Store:
+    """Opens the hits in a folder; generates them if there is no such folder."""
+    if not folder.exists():
+        wanted = settings(config)
+        note(f"generating {wanted.train_events} training and {wanted.validation_events} validation events")
+        generate(wanted, folder, workers=config.threads or None, progress=parallel.tenths(note, "generated"))
+        note(f"events are in {folder}")
+    return open_store(folder)
 
 
 def make_graphs(config: GNNTrackingConfig, hits: Store, folder: Path, note: Note) -> Path:

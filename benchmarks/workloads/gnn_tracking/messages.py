@@ -15,7 +15,7 @@ Array layouts: ``edges.py``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from keras import ops
 
@@ -23,16 +23,23 @@ from benchmarks.workloads.gnn_tracking.edge_networks import Weights, network_on_
 from benchmarks.workloads.gnn_tracking.edges import Edges
 from benchmarks.workloads.gnn_tracking.layers import Layers, Network, Tensor, linear, narrowed
 
-if TYPE_CHECKING:
-    from benchmarks.workloads.gnn_tracking.model import InteractionNetwork
-
 Rows = tuple[Tensor, ...]
+
+
+class EdgeNetworks(Protocol):
+    """What messages read of a model: its networks on edges and its settings."""
+
+    encode_edges: Network
+    update_edges: Network
+    score: Network
+    shape: Any
+    compute_dtype: str
 
 
 class Messages:
     """Edges carry e; nodes collect its sum, or its sum and its maximum."""
 
-    def __init__(self, model: InteractionNetwork, edges: Edges) -> None:
+    def __init__(self, model: EdgeNetworks, edges: Edges) -> None:
         self._model, self._edges = model, edges
         self._collect = ("sum", "max") if model.shape.with_max else ("sum",)
 
@@ -62,7 +69,7 @@ class Messages:
 class ProjectedMessages:
     """Edges carry u = e W_e; nodes collect the sum of e. The interface of ``Messages``."""
 
-    def __init__(self, model: InteractionNetwork, edges: Edges) -> None:
+    def __init__(self, model: EdgeNetworks, edges: Edges) -> None:
         self._model, self._edges = model, edges
         one = ops.ones((edges.senders.shape[0], 1), model.compute_dtype)
         self._degree = ops.cast(edges.at_receivers(one), model.compute_dtype)

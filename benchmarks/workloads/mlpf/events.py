@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.errors import UsageError
 from benchmarks.workload import Batch
 from benchmarks.workloads.mlpf.config import MLPFConfig
 from datasets import parallel
@@ -34,12 +35,15 @@ def open_events(config: MLPFConfig, note: Note) -> ParticleFlowEvents:
     return ParticleFlowEvents(open_store(folder), config)
 
 
-def make(config: MLPFConfig, folder: Path | None, note: Note) -> Path:
+def make(config: MLPFConfig, folder: Path | None, note: Note, intermediate: Path | None = None) -> Path:
     """Generates the events of a configuration into a folder, or into their place in the cache.
 
     Raises:
+        UsageError: Intermediate data are asked for, and there are none.
         DataError: The generator is missing or fails, the folder exists, or the disk is full.
     """
+    if intermediate is not None:
+        raise UsageError(f"--intermediate {intermediate}: {config.workload} has none; leave the option out")
     target = folder or cached_folder(config)
     note(f"generating {config.train_events} training and {config.validation_events} validation events")
     made = generate(

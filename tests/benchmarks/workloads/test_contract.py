@@ -107,7 +107,7 @@ def test_the_floor_lets_a_perfect_model_pass_and_says_what_is_wrong_with_a_poor_
 @every_workload
 def test_it_can_make_its_events(name: str) -> None:
     make = importlib.import_module(f"{REGISTRY[name]}.events").make
-    assert list(inspect.signature(make).parameters) == ["config", "folder", "note"]
+    assert list(inspect.signature(make).parameters) == ["config", "folder", "note", "intermediate"]
 
 
 @every_workload

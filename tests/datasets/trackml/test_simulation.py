@@ -6,10 +6,8 @@ import pytest
 from datasets.errors import DataError
 from datasets.pythia import PARTICLE
 from datasets.trackml import simulation
-from datasets.trackml.columns import HIT_COLUMNS, PARTICLE_COLUMNS, HitEvent
+from datasets.trackml.columns import CROSSING, HIT_COLUMNS, MODULE, PARTICLE_COLUMNS, HitEvent
 from datasets.trackml.simulation import (
-    CROSSING,
-    MODULE,
     assemble,
     lose,
     measure,

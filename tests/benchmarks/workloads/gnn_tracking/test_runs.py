@@ -34,8 +34,13 @@ def test_it_counts_graphs_and_their_edges(tracked: Finished, tracks_data: Path) 
         assert epoch["padded_elements"] >= 4 * 2000
 
 
-def test_it_says_how_good_the_graphs_are(tracked: Finished) -> None:
-    (line,) = (line for line in tracked.stderr.splitlines() if line.startswith("train: 4 graphs"))
+def test_making_graphs_says_how_good_they_are_and_keeps_no_hits(tmp_path: Path, tracks_data: Path) -> None:
+    answer = hepbench("data", "generate", *tiny_tracks(), "--output", tmp_path / "graphs")
+    assert answer.returncode == 0, answer.stderr
+    (line,) = (line for line in answer.stderr.splitlines() if line.startswith("train: 4 graphs"))
+    assert names(tmp_path) == ["graphs"]
+    graphs = open_store(tmp_path / "graphs")
+    assert graphs.manifest["hits_sha256"] == open_store(tracks_data).sha256
     assert "construction efficiency 0.9" in line
     assert "purity" in line
 
@@ -88,7 +93,9 @@ def test_other_formats_and_models_train(setting: str, tracked: Finished, tmp_pat
 def test_graphs_can_be_given_and_are_checked(tracks_data: Path, tmp_path: Path) -> None:
     graphs = tmp_path / "graphs"
     settings = [argument for argument in tiny_tracks() if argument != "gnn_tracking"]
-    made = hepbench("data", "graphs", tracks_data, *settings, "--output", graphs)
+    made = hepbench(
+        *("data", "generate", "gnn_tracking", *settings, "--intermediate", tracks_data, "--output", graphs)
+    )
     assert made.returncode == 0, made.stderr
     assert made.stdout.strip() == str(graphs)
     run = hepbench("run", *tiny_tracks(), "--data", graphs, "--output", tmp_path / "run", "--quiet")
