@@ -35,7 +35,7 @@ class RunConfig:
     """What every workload has; a workload's own keys stand in a subclass of its folder."""
 
     workload: ClassVar[str]
-    smaller: ClassVar[str] = "lower --batch-size"  # what to do where a training does not fit
+    how_to_shrink: ClassVar[str] = "lower --batch-size"  # what to do where a training does not fit
 
     epochs: int = option(5, "passes over the training events, warm-up included", low=2, high=100_000)
     warmup_epochs: int = option(1, "first epochs, which compile and are never scored", low=1, high=1000)
@@ -80,7 +80,7 @@ class RunConfig:
                 f"got {self.batch_size}; lower --batch-size or raise --set train_events"
             )
 
-    def on(self, ranks: int) -> Self:
+    def for_ranks(self, ranks: int) -> Self:
         """The configuration of each of so many ranks, with the batch sizes that it comes to.
 
         Raises:
@@ -103,7 +103,7 @@ class RunConfig:
         ratio = (self.global_batch_size or self.batch_size * ranks) / self.batch_size
         return {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[self.lr_scaling]
 
-    def settled(self, device: str, room: int | None) -> Self:  # noqa: ARG002 (for subclasses)
+    def with_auto_resolved(self, device: str, room: int | None) -> Self:  # noqa: ARG002 (for subclasses)
         """The configuration with a value for every key that is ``auto``.
 
         Args:
@@ -117,11 +117,11 @@ class RunConfig:
             deterministic=deterministic if self.deterministic == "auto" else self.deterministic,
         )
 
-    def sizes(self) -> str:
+    def size_summary(self) -> str:
         """What decides how much memory a training takes, in words."""
         return f"batch_size {self.batch_size} in {self.precision}"
 
-    def memory(self) -> str:
+    def memory_summary(self) -> str:
         """The expected peak memory, as ``show`` prints it."""
         return f"expected peak memory: {self.expected_memory_bytes() / 1e9:.1f} GB"
 
@@ -129,7 +129,7 @@ class RunConfig:
         """Peak memory that a training with this configuration is expected to take, in bytes."""
         raise NotImplementedError
 
-    def below_floor(self, quality: Mapping[str, float]) -> str:
+    def quality_failure(self, quality: Mapping[str, float]) -> str:
         """Says in one line what of the quality is worse than the preset allows; empty if nothing is."""
         raise NotImplementedError
 
@@ -159,7 +159,7 @@ class Resolved:
             value = getattr(self.config, field.name)
             shown = f"{field.name} = {value!r}" if isinstance(value, str) else f"{field.name} = {value}"
             lines.append(f"  {shown:<30} {self.origins[field.name]:<16} {field.metadata['text']}")
-        return "\n".join([*lines, self.config.memory()])
+        return "\n".join([*lines, self.config.memory_summary()])
 
 
 def resolve(

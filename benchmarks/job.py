@@ -26,9 +26,9 @@ from benchmarks.output import (
 from benchmarks.progress import Progress
 from benchmarks.ranks.horovod import gone_from, telling
 from benchmarks.ranks.place import ALONE, BY_US, Place
-from benchmarks.result import RunResult, write_json, written
+from benchmarks.result import RunResult, file_stamp, write_json
 from benchmarks.runner import run
-from benchmarks.stopping import heed_no_more, on_stopping, raise_once
+from benchmarks.stopping import ignore_further_signals, on_stopping, raise_once
 from datasets.errors import DataError
 from hepscore_adapter.summary import summary
 from hepscore_adapter.validate import summary_path, validate_summary, write_summary
@@ -99,10 +99,10 @@ def _take_part(resolved: Resolved, output: Path | None, place: Place, gpus: int,
     """Runs a rank other than 0: no word unless it fails, and no file unless it outlives rank 0."""
     log.handlers = [logging.StreamHandler() if debug else logging.NullHandler()]
     log.propagate = False
-    before = None if output is None else written(output / "result.json")
+    before = None if output is None else file_stamp(output / "result.json")
     with on_stopping(raise_once), telling(place):
         silent = Progress(visible=False, terminal=False)
-        result = run(resolved, silent, ends=heed_no_more, place=place, gpus=gpus)
+        result = run(resolved, silent, ends=ignore_further_signals, place=place, gpus=gpus)
     if result.status == "ok":
         return 0
     click.echo(f"hepbench: {result.status}: {result.reason}", err=True)
@@ -119,7 +119,7 @@ def _write_for_rank_0(result: RunResult, folder: Path, before: tuple[int, int] |
     file = folder / "result.json"
     record = RunResult.without_figures(result.config, result.world_size, result.status, result.reason)
     with suppress(OSError):  # a folder of rank 0's node, or a result, of rank 0 or of another rank
-        write_json(file, record.to_dict(), replace=before is not None and written(file) == before)
+        write_json(file, record.to_dict(), replace=before is not None and file_stamp(file) == before)
 
 
 def _run(
@@ -130,7 +130,7 @@ def _run(
         with _logging_to(folder / "run.log", debug):
             log.info("configuration: %s", resolved.to_dict())
             begins = partial(remove_summaries, folder)
-            result = _scored(run(resolved, progress, begins, heed_no_more, place=place, gpus=gpus))
+            result = _scored(run(resolved, progress, begins, ignore_further_signals, place=place, gpus=gpus))
             log.info("status: %s %s", result.status, result.reason)
     except (UsageError, DataError, RunFailedError, KeyboardInterrupt):
         _leave_nothing(folder, made)  # there was no run

@@ -232,7 +232,7 @@ def write_text(path: Path, text: str, *, replace: bool = True) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def written(path: Path) -> tuple[int, int] | None:
+def file_stamp(path: Path) -> tuple[int, int] | None:
     """Another value after each time that the file was written; None where there is no file."""
     if not path.exists():
         return None

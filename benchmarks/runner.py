@@ -28,7 +28,7 @@ from benchmarks.ranks import horovod
 from benchmarks.ranks.place import ALONE, Place, handles_of
 from benchmarks.ranks.world import World
 from benchmarks.result import RunResult
-from benchmarks.stopping import raised
+from benchmarks.stopping import signal_raised
 from benchmarks.timing import EpochTimer
 from benchmarks.training import communication, epochs, inference
 from benchmarks.training.epochs import train_epoch
@@ -67,7 +67,7 @@ def run(
         RunFailedError: This rank, not the first one, found no others.
     """
     backend = backends.load()
-    config = resolved.config.on(place.size)
+    config = resolved.config.for_ranks(place.size)
     try:
         world = horovod.join(place, backend.device())
     except RunFailedError as error:
@@ -78,12 +78,12 @@ def run(
         return RunResult.without_figures(resolved.to_dict(), place.size, "failed", str(error))
     config = dataclasses.replace(config, threads=config.threads or usable_cores())
     suite = workload.load(config.workload)
-    events = world.in_turn(lambda: suite.prepare(config, progress.note))
+    events = world.rank_0_first(lambda: suite.prepare(config, progress.note))
     if gpus and backend.device() != "gpu":
         raise UsageError(
             f"--gpus {gpus}: expected a framework that can use a GPU, got one without; see hepbench doctor"
         )
-    config = config.settled(backend.device(), world.agreed("room", _room(backend, place)))
+    config = config.with_auto_resolved(backend.device(), world.broadcast_value("room", _room(backend, place)))
     backend.configure(config, place)
     factor = resolved.config.learning_rate_factor(place.size)
     measured = _Measured(
@@ -124,7 +124,10 @@ def _guarded(work: Callable[[], None], backend: Backend, config: RunConfig, worl
     try:
         return _outcome(work, backend, config, world)
     except KeyboardInterrupt as stop:  # maybe of a launcher that saw a rank end, as this one did
-        return world.blame(stop) or ("interrupted", "SIGTERM" if isinstance(stop, Terminated) else "Ctrl-C")
+        return world.explain_loss_of_rank(stop) or (
+            "interrupted",
+            "SIGTERM" if isinstance(stop, Terminated) else "Ctrl-C",
+        )
 
 
 def _outcome(work: Callable[[], None], backend: Backend, config: RunConfig, world: World) -> tuple[str, str]:
@@ -138,9 +141,12 @@ def _outcome(work: Callable[[], None], backend: Backend, config: RunConfig, worl
         return "failed", _does_not_fit(config, _first_line(error))
     except Exception as error:
         log.exception("unexpected error")
-        if stop := raised():
+        if stop := signal_raised():
             raise stop from error
-        return world.blame(error) or ("failed", f"unexpected {type(error).__name__}: {_first_line(error)}")
+        return world.explain_loss_of_rank(error) or (
+            "failed",
+            f"unexpected {type(error).__name__}: {_first_line(error)}",
+        )
 
 
 def _finish(config: RunConfig, measured: _Measured, world: World) -> None:
@@ -158,7 +164,7 @@ def _finish(config: RunConfig, measured: _Measured, world: World) -> None:
         measured["telemetry"] = together([rank["node"] for rank in ranks], seen)
         peaks = [rank["peak_memory_bytes"] for rank in ranks]
         measured["peak_memory_bytes"] = {key: max(peak[key] for peak in peaks) for key in peaks[0]}
-    if below := config.below_floor(measured["quality"]):
+    if below := config.quality_failure(measured["quality"]):
         raise RunFailedError(f"did not train: {below}")
 
 
@@ -175,7 +181,8 @@ def _first_line(error: BaseException) -> str:
 
 def _does_not_fit(config: RunConfig, detail: str) -> str:
     expected = f"{config.expected_memory_bytes() / 1e9:.1f} GB"
-    return f"does not fit: {config.sizes()} is expected to take {expected}; {detail}; {config.smaller}"
+    sizes = config.size_summary()
+    return f"does not fit: {sizes} is expected to take {expected}; {detail}; {config.how_to_shrink}"
 
 
 def _room(backend: Backend, place: Place) -> int | None:

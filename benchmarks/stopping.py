@@ -13,16 +13,16 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 _raised: list[KeyboardInterrupt] = []
 
 
-def heeded() -> list[signal.Signals]:
+def handled_signals() -> list[signal.Signals]:
     """Ctrl-C and SIGTERM, unless whoever started this process has them ignored."""
     return [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 @contextmanager
 def on_stopping(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Calls ``handler`` at Ctrl-C and SIGTERM, as far as they are heeded."""
+    """Calls ``handler`` at Ctrl-C and SIGTERM, as far as they are handled_signals."""
     _raised.clear()
-    previous = {number: signal.signal(number, handler) for number in heeded()}
+    previous = {number: signal.signal(number, handler) for number in handled_signals()}
     try:
         yield
     finally:
@@ -32,20 +32,20 @@ def on_stopping(handler: Callable[[int, FrameType | None], None]) -> Iterator[No
 
 def raise_once(number: int, _frame: FrameType | None) -> None:
     """Only the first signal: a terminal or a batch system tells every process, and a sweep passes it on."""
-    heed_no_more()
+    ignore_further_signals()
     _raised.append(Terminated() if number == signal.SIGTERM else KeyboardInterrupt())
     raise _raised[0]
 
 
-def raised() -> KeyboardInterrupt | None:
-    """What ``raise_once`` raised, if it did; a library may have put an error of its own in its place."""
+def signal_raised() -> KeyboardInterrupt | None:
+    """Returns what ``raise_once`` raised; a library may have put an error of its own in its place."""
     return _raised[0] if _raised else None
 
 
-def heed_no_more() -> None:
+def ignore_further_signals() -> None:
     """For a handler: no other signal gets through.
 
     With SIG_IGN Python would print a traceback for one that came in with the first and waits for its handler.
     """
-    for number in heeded():
+    for number in handled_signals():
         signal.signal(number, lambda _number, _frame: None)

@@ -132,15 +132,15 @@ def train_step(
     def step_of_ranks(inputs: Tensor, targets: tuple[Tensor, Tensor]) -> Tensor:
         loss, computed = gradients(inputs, *targets)
         # Outside what XLA compiles: it knows nothing of other ranks.
-        update(world.summed(computed, compression))
-        return world.summed([loss], name="loss")[0]
+        update(world.all_reduce(computed, compression))
+        return world.all_reduce([loss], name="loss")[0]
 
     return _compiled(step_of_ranks, xla=False)
 
 
 def exchange(world: World, compression: str) -> Callable[[Tensor], Tensor]:
     """A compiled list of arrays -> their sums over the ranks, as a step does it with its gradients."""
-    return _compiled(lambda arrays: world.summed(arrays, compression), xla=False)
+    return _compiled(lambda arrays: world.all_reduce(arrays, compression), xla=False)
 
 
 def predict_step(model: Any, xla: bool) -> Callable[[Tensor], Tensor]:

@@ -24,7 +24,7 @@ from benchmarks.config import Resolved
 from benchmarks.errors import RunFailedError, UsageError
 from benchmarks.launchers.engines import Container, Running
 from benchmarks.output import check_folder, default_folder
-from benchmarks.result import RunResult, read_result, written
+from benchmarks.result import RunResult, file_stamp, read_result
 from benchmarks.stopping import on_stopping
 from benchmarks.workload import image_name
 from hepscore_adapter.validate import summary_path
@@ -104,7 +104,7 @@ def run_container(wanted: Container, *, force: bool, quiet: bool) -> int:
     """
     folder, file = wanted.results, wanted.results / "result.json"
     made = check_folder(folder, force)
-    before = written(file)
+    before = file_stamp(file)
     try:
         code, unseen = _watch(wanted, quiet)
     finally:
@@ -112,7 +112,7 @@ def run_container(wanted: Container, *, force: bool, quiet: bool) -> int:
             with suppress(OSError):  # not empty, unless there was no run
                 folder.rmdir()
     reason = f"the container ended with exit code {code}" + (f": {unseen}" if unseen else "")
-    if written(file) == before:
+    if file_stamp(file) == before:
         if code == 0:
             raise RunFailedError(f"the container left no {file}; is {wanted.image} an image of hepbench?")
     else:

@@ -23,7 +23,7 @@ from benchmarks.machine import nvml
 from benchmarks.output import EXIT_FAILED, check_folder, default_folder, remove_summaries, this_program
 from benchmarks.ranks import horovod
 from benchmarks.ranks.place import BY_US, LOOPBACK, OURS, Place
-from benchmarks.result import RunResult, write_json, written
+from benchmarks.result import RunResult, file_stamp, write_json
 from benchmarks.stopping import on_stopping
 
 POLL_SECONDS = 0.2
@@ -55,7 +55,7 @@ def run_ranks(
     folder = output or default_folder(resolved)
     if check_folder(folder, force):
         folder.rmdir()  # rank 0 makes it
-    before = written(folder / "result.json")
+    before = file_stamp(folder / "result.json")
     server = horovod.serve(LOOPBACK)
     watch = _Watch(horovod.Store(*server.server_address[:2]))
     with on_stopping(watch.relay):
@@ -70,7 +70,7 @@ def run_ranks(
     first = watch.ranks[0]
     code = first.process.returncode
     gave_up = code == EXIT_FAILED and watch.lost is not first
-    if (code < 0 or gave_up) and written(folder / "result.json") == before:
+    if (code < 0 or gave_up) and file_stamp(folder / "result.json") == before:
         return _in_place_of_rank_0(resolved, folder, watch)
     return code if code >= 0 else EXIT_FAILED
 
@@ -78,7 +78,7 @@ def run_ranks(
 def _check(resolved: Resolved, ranks: int, gpus: int) -> None:
     if find_spec("horovod") is None:
         raise UsageError(horovod.NEEDS_HOROVOD)
-    resolved.config.on(ranks)
+    resolved.config.for_ranks(ranks)
     if gpus:
         there = len(nvml.visible_handles())
         if there < gpus:

@@ -102,7 +102,7 @@ def job(
     for name, value in limits.items():
         if value is not None and (not value.isprintable() or len(value.split()) != 1):
             raise UsageError(f"--{name}: expected one word, got {value!r}")
-    resolved.config.on(nodes * each)
+    resolved.config.for_ranks(nodes * each)
     return Job(
         resolved, image.absolute(), output.absolute(), nodes, each, gpus_per_node is not None, **limits
     )

@@ -19,7 +19,7 @@ from benchmarks import report
 from benchmarks.config import Resolved
 from benchmarks.errors import UsageError
 from benchmarks.output import EXIT_FAILED, check_folder, default_folder, this_program
-from benchmarks.result import RunResult, read_result, written
+from benchmarks.result import RunResult, file_stamp, read_result
 from benchmarks.stopping import on_stopping
 
 
@@ -181,10 +181,10 @@ def _run(planned: Planned, folder: Path, switches: Sequence[str], relay: _Relay)
     settings = [f"--set={key}={getattr(resolved.config, key)}" for key in resolved.changed]
     wanted = ["run", resolved.config.workload, f"--preset={resolved.preset}", *settings]
     file = folder / "result.json"
-    before = written(file)
+    before = file_stamp(file)
     with on_cores(planned.cores):
         code = relay.run([*this_program(), *wanted, f"--output={folder}", *switches, *planned.options])
-    if written(file) != before:
+    if file_stamp(file) != before:
         return read_result(file)
     return RunResult(
         workload=resolved.config.workload,

@@ -177,7 +177,7 @@ class _Ranks(World):
                 f"came up as rank {hvd.rank()} of {hvd.size()}"
             )
 
-    def in_turn(self, work: Callable[[], T]) -> T:
+    def rank_0_first(self, work: Callable[[], T]) -> T:
         if self.place.local_rank:
             self._store.wait("ready", self.place.node)
             return work()
@@ -192,7 +192,7 @@ class _Ranks(World):
         self._store.put("ready", self.place.node, True)
         return result
 
-    def agreed(self, key: str, value: T) -> T:
+    def broadcast_value(self, key: str, value: T) -> T:
         if self.rank == 0:
             self._store.put("agreed", key, [value])
         (agreed,) = self._store.wait("agreed", key)
@@ -206,11 +206,11 @@ class _Ranks(World):
         gathered: list[T] = self._hvd.allgather_object(value, name="gather")
         return gathered
 
-    def total(self, numbers: np.ndarray) -> np.ndarray:
+    def sum_on_host(self, numbers: np.ndarray) -> np.ndarray:
         total = self._hvd.allreduce(numbers, op=self._hvd.Sum, name="total", device_dense="/cpu:0")
         return np.asarray(total)
 
-    def summed(
+    def all_reduce(
         self, tensors: Sequence[Any], compression: str = "none", name: str = "gradients"
     ) -> Sequence[Any]:
         # One group: always the same message, so that the order of summation and with it the bits repeat.
@@ -227,7 +227,7 @@ class _Ranks(World):
         with suppress(RunFailedError):  # the launcher has ended: there is nobody to tell
             self._store.put("end", self.rank, (status, reason))
 
-    def blame(self, error: BaseException) -> tuple[str, str] | None:
+    def explain_loss_of_rank(self, error: BaseException) -> tuple[str, str] | None:
         lost = next((each for each in _with_context(error) if _OF_MESSAGES.search(str(each))), None)
         if lost is None:
             return None

@@ -28,7 +28,7 @@ class World:
         """Number of ranks."""
         return self.place.size
 
-    def in_turn(self, work: Callable[[], T]) -> T:
+    def rank_0_first(self, work: Callable[[], T]) -> T:
         """Does the work on rank 0 first, then on one rank of each other node, then on the rest.
 
         What the first one makes on a disk, with all cores of its node, the others find there. The framework
@@ -36,7 +36,7 @@ class World:
         """
         return work()
 
-    def agreed(self, key: str, value: T) -> T:  # noqa: ARG002 (for ranks)
+    def broadcast_value(self, key: str, value: T) -> T:  # noqa: ARG002 (for ranks)
         """The value of rank 0, on every rank; the framework is left alone. Each key once."""
         return value
 
@@ -47,11 +47,11 @@ class World:
         """The values of all ranks in their order, on every rank."""
         return [value]
 
-    def total(self, numbers: np.ndarray) -> np.ndarray:
+    def sum_on_host(self, numbers: np.ndarray) -> np.ndarray:
         """The sum over the ranks, element by element, on the host; may be called in a thread."""
         return numbers
 
-    def summed(
+    def all_reduce(
         self,
         tensors: Sequence[Any],
         compression: str = "none",  # noqa: ARG002 (for ranks)
@@ -72,7 +72,7 @@ class World:
     def leave(self, status: str, reason: str) -> None:
         """Says how this rank ended, for those that will miss it."""
 
-    def blame(self, error: BaseException) -> tuple[str, str] | None:  # noqa: ARG002 (for ranks)
+    def explain_loss_of_rank(self, error: BaseException) -> tuple[str, str] | None:  # noqa: ARG002 (for ranks)
         """How the run ended, as (status, reason), if the error means that another rank is gone."""
         return None
 

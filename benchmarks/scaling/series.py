@@ -126,9 +126,9 @@ def plan(resolved: Resolved, ranks: Sequence[int], mode: str, cores: int) -> dic
         resolved = _with_whole_batch(resolved, config.global_batch_size or config.batch_size)
     wanted = {f"ranks={count}": (resolved, count) for count in ranks}
     if mode == "strong":
-        part = resolved.config.on(most).batch_size * fewest
+        part = resolved.config.for_ranks(most).batch_size * fewest
         wanted[f"global_batch_size={part}"] = (_with_whole_batch(resolved, part), fewest)
-    steps = [each.config.on(count).global_batch_size for each, count in wanted.values()]
+    steps = [each.config.for_ranks(count).global_batch_size for each, count in wanted.values()]
     if config.train_events % (common := math.lcm(*steps)):
         suitable = max(1, config.train_events // common) * common
         raise UsageError(

@@ -40,6 +40,6 @@ def training_batches(events: Events, count: int, batch_size: int, world: World) 
         else:
             last = batch
             held = np.array(batch.denominators or (batch.events,), np.float64)
-        whole = world.total(held)
+        whole = world.sum_on_host(held)
         shares = np.divide(held, whole, out=np.zeros_like(held), where=whole > 0)
         yield dataclasses.replace(batch, targets=(batch.targets, shares))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from datasets.delphes.generator import TABLE
 from datasets.delphes.simulation import CHARGED_HADRON, NEUTRAL_HADRON, NONE, PHOTON, TOWER, TRACK
 from datasets.delphes.tracker import MM_PER_GEV, RADIUS
-from datasets.errors import DataError
+from datasets.plots.figure import new_figure
 from datasets.store import open_store
 
 CLASSES = ("none", "ch. hadron", "n. hadron", "photon", "electron", "muon")
@@ -64,29 +64,6 @@ def plot_delphes(folder: Path, output: Path) -> Path:
     figure.suptitle(f"{folder.name}, {origin} ({counts})")
     figure.savefig(output)
     return output
-
-
-def new_figure(output: Path, size: tuple[float, float]) -> Any:
-    """Return an empty figure for a page.
-
-    Args:
-        output: the page, .pdf or .png.
-        size: width and height, inches.
-
-    Raises:
-        DataError: matplotlib is missing, or the output is neither .pdf nor .png.
-    """
-    if output.suffix not in (".pdf", ".png"):
-        raise DataError(f"{output}: the page must be a .pdf or a .png")
-    try:
-        import mplhep  # noqa: F401
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise DataError("plots need matplotlib and mplhep: pip install '.[report]'") from error
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _columns(table: Any) -> dict[str, NDArray[Any]]:

@@ -14,7 +14,7 @@ from datasets.graphs.dataset import NODES, read_graph
 from datasets.graphs.doublets import Points
 from datasets.graphs.event import NHITS_MIN
 from datasets.graphs.truth import particle_rows
-from datasets.plots.delphes import new_figure
+from datasets.plots.figure import new_figure
 from datasets.store import Split, open_store
 from datasets.trackml.columns import read_event
 

@@ -1,9 +1,10 @@
 """One tracking event: particles through the detector, what it misses, what it measures, noise.
 
-A hit is a crossing that `datasets.trackml.fatras` simulates, seen with the resolution of the TrackML
+A hit is a crossing that ``datasets.trackml.fatras`` simulates, seen with the resolution of the TrackML
 challenge's events. With pile-up 200 an event has about 1e4 particles above 0.1 GeV and, without noise,
-1e5 hits; hits lost on the way (`STOP`, `MISS`) bring their number per particle near that of the challenge's
-primary particles. Of secondary particles, a third of the challenge's, there are next to none.
+1e5 hits. Hits that are lost on the way (``NUCLEAR_INTERACTION_PROBABILITY``, ``MODULE_INEFFICIENCY``) bring
+their number per particle near that of the challenge's primary particles. A third of the challenge's
+particles are secondary ones. Here there are next to none.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ ETA_MAX = 4.0
 RADIUS, HALF_LENGTH = 1020.0, 2950.0
 """Particles made within this cylinder are followed; mm, about the outermost layers."""
 
-STOP = 0.02
+NUCLEAR_INTERACTION_PROBABILITY = 0.02
 """Chance of a hadron to end in each module it crosses: the nuclear interactions that Fatras leaves out."""
-MISS = 0.016
+MODULE_INEFFICIENCY = 0.016
 """Chance of a module not to see a particle."""
 
 _BARRELS = (8, 13, 17)
@@ -64,7 +65,7 @@ def simulate(particles: NDArray[np.void], noise: float, rng: np.random.Generator
     fatras = load_fatras()
     followed = select(particles)
     crossings, particles = fatras.propagate(followed, seed=int(rng.integers(2**63)))
-    crossings = lose(crossings, particles["pdg"], rng)
+    crossings = apply_inefficiencies(crossings, particles["pdg"], rng)
     crossings, particles = _without_hitless(crossings, particles, len(followed))
     measured = measure(crossings["volume_id"], crossings["position"], rng)
     fake, fake_position = noise_hits(crossings, measured, noise, fatras.modules(), rng)
@@ -94,8 +95,10 @@ def select(particles: NDArray[np.void]) -> NDArray[np.void]:
     return kept
 
 
-def lose(crossings: NDArray[np.void], pdg: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.void]:
-    """Return the crossings that are seen, with the chances `STOP` and `MISS`.
+def apply_inefficiencies(
+    crossings: NDArray[np.void], pdg: NDArray[np.int32], rng: np.random.Generator
+) -> NDArray[np.void]:
+    """Return the crossings that are seen: hadrons end on the way, and modules miss some.
 
     Args:
         crossings: CROSSING array.
@@ -103,9 +106,11 @@ def lose(crossings: NDArray[np.void], pdg: NDArray[np.int32], rng: np.random.Gen
         rng: source of both.
     """
     hadron = np.abs(pdg) > 100
-    reach = np.where(hadron, rng.geometric(STOP, size=len(pdg)), np.iinfo(np.int64).max)
+    reach = np.where(
+        hadron, rng.geometric(NUCLEAR_INTERACTION_PROBABILITY, size=len(pdg)), np.iinfo(np.int64).max
+    )
     seen = crossings["index"] < reach[crossings["particle"]]
-    seen &= rng.random(len(crossings)) >= MISS
+    seen &= rng.random(len(crossings)) >= MODULE_INEFFICIENCY
     kept: NDArray[np.void] = crossings[seen]
     return kept
 

@@ -21,7 +21,7 @@ from typing import NoReturn
 import psutil
 
 from benchmarks.errors import RunFailedError
-from benchmarks.stopping import STOPPING, heed_no_more, heeded
+from benchmarks.stopping import STOPPING, handled_signals, ignore_further_signals
 from hepscore_adapter.image.plan import Load
 
 HEPBENCH = (sys.executable, "-m", "benchmarks.cli")
@@ -68,11 +68,11 @@ def interruptible(seconds: int) -> Iterator[None]:
     """
 
     def stop(number: int, _frame: FrameType | None) -> NoReturn:
-        heed_no_more()
+        ignore_further_signals()
         signal.alarm(0)
         raise Stopped(number)
 
-    for each in (*heeded(), signal.SIGALRM):
+    for each in (*handled_signals(), signal.SIGALRM):
         signal.signal(each, stop)
     signal.alarm(seconds)
     try:

@@ -97,7 +97,7 @@ def plan(image: Image, options: Mapping[str, Any]) -> Load:
     threads, identifiers = _threads(options), _gpus(copies, gpus)
     flags = {key: options[key] for key in CONFIGURATION if options[key] is not None} | {"threads": threads}
     # Refuses now what the copies would refuse.
-    config = resolve(name, base, flags=flags).config.on(gpus or 1)
+    config = resolve(name, base, flags=flags).config.for_ranks(gpus or 1)
     arguments = [image.workload, f"--preset={name}", f"--data={image.data / name}"]
     arguments += [f"--{key.replace('_', '-')}={value}" for key, value in flags.items()]
     if events is not None:

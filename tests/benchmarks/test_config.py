@@ -231,18 +231,21 @@ def test_a_batch_is_no_larger_than_the_data() -> None:
 def test_a_global_batch_is_shared_out_among_the_ranks() -> None:
     """Ten events; without a global batch, each rank has the batch of one."""
     ours = layered("global_batch_size=8").config
-    assert [(ours.on(n).batch_size, ours.on(n).global_batch_size) for n in (1, 2, 4)] == [
+    assert [(ours.for_ranks(n).batch_size, ours.for_ranks(n).global_batch_size) for n in (1, 2, 4)] == [
         (8, 8),
         (4, 8),
         (2, 8),
     ]
     each = layered().config
-    assert [(each.on(n).batch_size, each.on(n).global_batch_size) for n in (1, 5)] == [(2, 2), (2, 10)]
+    assert [(each.for_ranks(n).batch_size, each.for_ranks(n).global_batch_size) for n in (1, 5)] == [
+        (2, 2),
+        (2, 10),
+    ]
     with pytest.raises(UsageError) as caught:
-        ours.on(3)
+        ours.for_ranks(3)
     assert str(caught.value) == "global_batch_size: expected a multiple of the 3 ranks, got 8"
     with pytest.raises(UsageError) as caught:
-        each.on(6)
+        each.for_ranks(6)
     assert str(caught.value) == (
         "global_batch_size: expected at most the 10 training events, got 12 on 6 rank(s); "
         "lower --batch-size or --global-batch-size, or raise --set train_events"
@@ -289,4 +292,4 @@ def test_a_configuration_of_no_workload_foretells_nothing() -> None:
     with pytest.raises(NotImplementedError):
         RunConfig().expected_memory_bytes()
     with pytest.raises(NotImplementedError):
-        RunConfig().below_floor({})
+        RunConfig().quality_failure({})

@@ -16,7 +16,7 @@ from benchmarks.errors import UsageError
 from benchmarks.progress import Progress
 from benchmarks.result import RunResult
 from benchmarks.runner import run, weights_sha256
-from benchmarks.stopping import heed_no_more, on_stopping, raise_once
+from benchmarks.stopping import ignore_further_signals, on_stopping, raise_once
 from hepscore_adapter.summary import summary
 from hepscore_adapter.validate import validate_summary
 from tests import line
@@ -61,7 +61,7 @@ def test_nothing_stops_a_run_whose_end_is_known(trouble: str, status: str) -> No
     """It would cost the result, which is still to be written."""
 
     def ends() -> None:
-        heed_no_more()
+        ignore_further_signals()
         os.kill(os.getpid(), signal.SIGTERM)
 
     with on_stopping(raise_once):

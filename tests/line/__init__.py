@@ -42,7 +42,7 @@ class LineConfig(RunConfig):
     def expected_memory_bytes(self) -> int:
         return self.batch_size * self.event_bytes
 
-    def below_floor(self, quality: Mapping[str, float]) -> str:
+    def quality_failure(self, quality: Mapping[str, float]) -> str:
         if quality["accuracy"] >= self.min_accuracy:
             return ""
         return f"accuracy: expected at least {self.min_accuracy}, got {quality['accuracy']}"

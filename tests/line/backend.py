@@ -47,7 +47,9 @@ def train_step(
         predictions = inputs * weight
         loss = training.loss(predictions, targets, inputs)
         gradient = np.mean(2 * (predictions - targets) * inputs)
-        loss, gradient = (float(each) for each in world.summed([share * loss, share * gradient], compression))
+        loss, gradient = (
+            float(each) for each in world.all_reduce([share * loss, share * gradient], compression)
+        )
         weight[:] -= LEARNING_RATE * gradient
         return loss
 
@@ -55,7 +57,7 @@ def train_step(
 
 
 def exchange(world: World, compression: str) -> Callable[[Any], Any]:
-    return lambda arrays: world.summed(arrays, compression)
+    return lambda arrays: world.all_reduce(arrays, compression)
 
 
 def predict_step(model, xla: bool) -> Callable[[np.ndarray], np.ndarray]:

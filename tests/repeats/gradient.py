@@ -28,7 +28,9 @@ def toy(config):
 
 def main(name, *assignments):
     preset = workload.presets(name)["smoke"]
-    config = resolve("smoke", preset, assignments=("threads=2", *assignments)).config.settled("cpu", None)
+    config = resolve("smoke", preset, assignments=("threads=2", *assignments)).config.with_auto_resolved(
+        "cpu", None
+    )
     backend = backends.load()
     backend.configure(config)
     training = workload.load(name).build(config, np.random.default_rng(config.seed))

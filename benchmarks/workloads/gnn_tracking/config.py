@@ -27,7 +27,7 @@ class GNNTrackingConfig(RunConfig):
     """A training of the interaction network on graphs of hits."""
 
     workload: ClassVar[str] = "gnn_tracking"
-    smaller: ClassVar[str] = (
+    how_to_shrink: ClassVar[str] = (
         "choose a lower --set hidden or --batch-size, smaller graphs with --set phi_sectors, "
         "or, if it is another, --set memory_mode=chunked"
     )
@@ -106,9 +106,9 @@ class GNNTrackingConfig(RunConfig):
         """Edges of the model for each edge of a graph."""
         return 1 if self.directed else 2
 
-    def settled(self, device: str, room: int | None) -> Self:
+    def with_auto_resolved(self, device: str, room: int | None) -> Self:
         """The configuration with a value for every key that is ``auto``; see ``RunConfig``."""
-        config = super().settled(device, room)
+        config = super().with_auto_resolved(device, room)
         if config.memory_mode != "auto":
             return config
         for mode in MEMORY_MODES:
@@ -117,7 +117,7 @@ class GNNTrackingConfig(RunConfig):
                 break
         return config
 
-    def sizes(self) -> str:
+    def size_summary(self) -> str:
         """What decides how much memory a training takes, in words."""
         ways = "one way" if self.directed else "both ways"
         return (
@@ -125,7 +125,7 @@ class GNNTrackingConfig(RunConfig):
             f"hidden {self.width}, in {self.precision}, memory_mode {self.memory_mode}"
         )
 
-    def memory(self) -> str:
+    def memory_summary(self) -> str:
         """The expected peak memory of each mode, and the formula."""
         modes = [dataclasses.replace(self, memory_mode=mode) for mode in MEMORY_MODES]
         lines = [
@@ -163,7 +163,7 @@ class GNNTrackingConfig(RunConfig):
         per_edge, per_node = self._rows()
         return f"{BASE_BYTES / 1e9:.1f} GB + ({per_edge} E + {per_node} N) h b + {BATCH_BYTES} E"
 
-    def below_floor(self, quality: Mapping[str, float]) -> str:
+    def quality_failure(self, quality: Mapping[str, float]) -> str:
         """Says in one line what of the quality is worse than the preset allows; empty if nothing is."""
         auc = quality["auc"]
         return "" if auc >= self.min_auc else f"auc: expected at least {self.min_auc:g}, got {auc:.4f}"

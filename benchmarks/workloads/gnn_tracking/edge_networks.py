@@ -12,21 +12,21 @@ from benchmarks.workloads.gnn_tracking.edges import Edges
 from benchmarks.workloads.gnn_tracking.layers import (
     Layers,
     Tensor,
-    follow,
+    cast_layers,
     follow_gradient,
     linear,
     linear_gradient,
-    narrowed,
+    norm_relu_layers,
     product,
     rectified,
-    wide,
-    zero_after,
+    sum_dtype,
+    zero_depending_on,
 )
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights of a network on edges, wide dtype, less the nodes' parts of its first layer.
+    """Weights of a network on edges, ``sum_dtype``, less the nodes' parts of its first layer.
 
     Attributes:
         carried: For each array of rows that edges carry, the kernel (h, h) that takes it to the first
@@ -49,7 +49,7 @@ class Weights:
         """The same structure with other tensors, in another dtype."""
         rest = iter(flat)
         carried = tuple(None if kernel is None else ops.cast(next(rest), dtype) for kernel in self.carried)
-        pairs = narrowed(list(zip(rest, rest, strict=True)), dtype)
+        pairs = cast_layers(list(zip(rest, rest, strict=True)), dtype)
         return Weights(carried, pairs[: len(self.middle)], None if self.last is None else pairs[-1])
 
 
@@ -91,13 +91,15 @@ def network_on_edges(
         dtype = arguments[0].dtype
         rows, flat = arguments[2 : 2 + len(carried)], arguments[2 + len(carried) :]
         at_ends = arguments[0], -arguments[1]
-        work = _Work(edges, *at_ends, weights.filled(list(flat), dtype), rows, residual, inner)
+        work = EdgePass(edges, *at_ends, weights.filled(list(flat), dtype), rows, residual, inner)
         made, kept = work.made()
         collected = tuple(_COLLECT[how](edges, made[-1]) for how in collect)
 
         def gradient(*upstream: Tensor) -> tuple[Tensor, ...]:
             of_collected = tuple(zip(collect, collected, upstream[len(made) :], strict=True))
-            return work.gradients(_Above(edges, made[-1], upstream[: len(made)], of_collected), kept)
+            return work.gradients(
+                UpstreamGradients(edges, made[-1], upstream[: len(made)], of_collected), kept
+            )
 
         return (*made, *collected), gradient
 
@@ -112,7 +114,7 @@ def _sum(edges: Edges, values: Tensor) -> Tensor:
 _COLLECT = {"sum": _sum, "max": Edges.largest_at_receivers}
 
 
-class _Above:
+class UpstreamGradients:
     """The gradients of what a network made; with the last one that of what nodes collected."""
 
     def __init__(
@@ -130,14 +132,15 @@ class _Above:
                 self._minus_of_sum = -gradient
             else:
                 first = ops.cast(rows == ops.take(collected, edges.receivers, axis=0), rows.dtype)
-                share = ops.cast(gradient, wide(rows.dtype)) / ops.maximum(edges.at_receivers(first), 1)
+                share = ops.cast(gradient, sum_dtype(rows.dtype)) / ops.maximum(edges.at_receivers(first), 1)
                 self._of_max = collected, ops.cast(share, rows.dtype)
 
     def piece(self, index: Tensor) -> list[Tensor]:
+        """Returns the gradients of what a piece of the edges hands on."""
         receivers = self._edges.piece(self._edges.receivers, index)
         *before, total = (self._edges.piece(tensor, index) for tensor in self.upstream)
         if self._minus_of_sum is not None:
-            total = total - ops.take(self._minus_of_sum, receivers, axis=0)  # see _Work
+            total = total - ops.take(self._minus_of_sum, receivers, axis=0)  # see EdgePass
         if self._of_max is not None:
             largest, share = (ops.take(tensor, receivers, axis=0) for tensor in self._of_max)
             first = ops.cast(self._edges.piece(self._rows, index) == largest, total.dtype)
@@ -146,7 +149,7 @@ class _Above:
 
 
 @dataclass(frozen=True)
-class _Work:
+class EdgePass:
     """What one network has to do; arguments as for ``network_on_edges``, all in compute dtype.
 
     Of what is at the receivers it has the negative, and subtracts: TensorFlow makes one sum of several
@@ -173,7 +176,7 @@ class _Work:
         _, pieces = ops.scan(lambda _, i: (self._forward(i)[0],) * 2, start, ops.arange(self.edges.pieces))
         return tuple(ops.reshape(piece, (-1, piece.shape[-1])) for piece in pieces), None
 
-    def gradients(self, above: _Above, kept: Layers | None) -> tuple[Tensor, ...]:
+    def gradients(self, above: UpstreamGradients, kept: Layers | None) -> tuple[Tensor, ...]:
         """Gradients in the order of the arguments."""
         if kept is not None:
             d_first, *others = self._backward(0, above.piece(0), kept)
@@ -186,7 +189,7 @@ class _Work:
         d_receiver = ops.cast(self.edges.at_receivers(d_first), dtype)
         return d_sender, d_receiver, *others
 
-    def _piecewise(self, above: _Above) -> tuple[Tensor, ...]:
+    def _piecewise(self, above: UpstreamGradients) -> tuple[Tensor, ...]:
         """Gradients piece by piece: rows one below the other, those of weights added up."""
         on_edges = 1 + len(self.carried)  # how many of a piece's gradients have a row for each edge
 
@@ -198,7 +201,7 @@ class _Work:
 
         dtype = self.at_sender.dtype
         start = [ops.zeros((self.edges.length, self.at_sender.shape[-1]), dtype)] * on_edges
-        start += [ops.zeros(weight.shape, wide(dtype)) for weight in self.weights.flat()]
+        start += [ops.zeros(weight.shape, sum_dtype(dtype)) for weight in self.weights.flat()]
         last, pieces = ops.scan(step, tuple(start), ops.arange(self.edges.pieces))
         rows = (ops.reshape(piece, (-1, piece.shape[-1])) for piece in pieces[:on_edges])
         return (*rows, *last[on_edges:])
@@ -210,14 +213,14 @@ class _Work:
         carried = [self.edges.piece(rows, index) for rows in self.carried]
         for rows, kernel in zip(carried, self.weights.carried, strict=True):
             a = a + (rows if kernel is None else ops.matmul(rows, kernel))
-        inner, kept = follow(a, self.weights.middle)
+        inner, kept = norm_relu_layers(a, self.weights.middle)
         made = [inner] if self.inner else []
         if self.weights.last is not None:
             output = linear(inner, self.weights.last)
             made = [output + carried[0] if self.residual else output, *made]
         return tuple(made), kept
 
-    def _recomputed(self, index: Tensor, above: _Above) -> tuple[Tensor, ...]:
+    def _recomputed(self, index: Tensor, above: UpstreamGradients) -> tuple[Tensor, ...]:
         return self._backward(index, above.piece(index), self._forward(index)[1])
 
     def _backward(self, index: Tensor, upstream: list[Tensor], kept: Layers) -> tuple[Tensor, ...]:
@@ -233,15 +236,15 @@ class _Work:
                 d_carried.append(d_first)
                 continue
             d_kernels.append(product(self.edges.piece(rows, index), d_first))
-            kernel = kernel + ops.cast(zero_after(d_kernels[-1]), d_first.dtype)
+            kernel = kernel + ops.cast(zero_depending_on(d_kernels[-1]), d_first.dtype)
             d_carried.append(ops.matmul(d_first, ops.transpose(kernel)))
         if self.residual:
             d_carried[0] = d_carried[0] + of_output
         return d_first, *d_carried, *d_kernels, *d_middle, *d_last
 
-    def _after(self, upstream: Tensor) -> _Work:
+    def _after(self, upstream: Tensor) -> EdgePass:
         """The same work, which cannot begin before ``upstream`` is there."""
-        zero = zero_after(upstream)
+        zero = zero_depending_on(upstream)
         kernels = tuple(None if kernel is None else kernel + zero for kernel in self.weights.carried)
         return replace(
             self,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from benchmarks.workloads.gnn_tracking.layers import Tensor, wide
+from benchmarks.workloads.gnn_tracking.layers import Tensor, sum_dtype
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Edges:
     fixed_sums: bool = False
 
     def at_receivers(self, values: Tensor) -> Tensor:
-        """Sums of ``values``, (E, F), over the edges of each receiver: (N, F), wide dtype."""
-        return self._reduce(ops.segment_sum, ops.cast(values, wide(values.dtype)), self.receivers)
+        """Sums of ``values``, (E, F), over the edges of each receiver: (N, F), ``sum_dtype``."""
+        return self._reduce(ops.segment_sum, ops.cast(values, sum_dtype(values.dtype)), self.receivers)
 
     def at_senders(self, values: Tensor) -> Tensor:
-        """Sums of ``values``, (E, F), over the edges of each sender: (N, F), wide dtype."""
-        ordered = ops.cast(ops.take(values, self.sender_order, axis=0), wide(values.dtype))
+        """Sums of ``values``, (E, F), over the edges of each sender: (N, F), ``sum_dtype``."""
+        ordered = ops.cast(ops.take(values, self.sender_order, axis=0), sum_dtype(values.dtype))
         return self._reduce(ops.segment_sum, ordered, ops.take(self.senders, self.sender_order, axis=0))
 
     def largest_at_receivers(self, values: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ Layers = list[tuple[Tensor, Tensor]]  # kernel (inputs, outputs) and bias (outpu
 NORM_EPSILON = 1e-5
 
 
-def wide(dtype: str) -> str:
+def sum_dtype(dtype: str) -> str:
     """float32, or float64 for itself: the dtype of sums and statistics."""
     return str(keras.backend.result_type(dtype, "float32"))
 
@@ -52,8 +52,8 @@ class Network(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, rows: Tensor) -> Tensor:
         """(rows, outputs) from (rows, inputs), gradients left to the framework."""
-        first, *middle, last = narrowed(self.linear(), rows.dtype)
-        return linear(follow(linear(rows, first), middle)[0], last)
+        first, *middle, last = cast_layers(self.linear(), rows.dtype)
+        return linear(norm_relu_layers(linear(rows, first), middle)[0], last)
 
     def linear(self) -> Layers:
         """The linear layers, in the dtype of the weights; outputs that a norm follows have mean zero."""
@@ -65,7 +65,7 @@ def _centred(weights: Tensor) -> Tensor:
     return weights - ops.mean(weights, axis=-1, keepdims=True)
 
 
-def narrowed(layers: Layers, dtype: str) -> Layers:
+def cast_layers(layers: Layers, dtype: str) -> Layers:
     """The layers in another dtype."""
     return [(ops.cast(kernel, dtype), ops.cast(bias, dtype)) for kernel, bias in layers]
 
@@ -76,7 +76,7 @@ def linear(rows: Tensor, layer: tuple[Tensor, Tensor]) -> Tensor:
     return ops.add(ops.matmul(rows, kernel), bias)  # ops.add, which frameworks fuse with a product
 
 
-def follow(a: Tensor, layers: Layers) -> tuple[Tensor, Layers]:
+def norm_relu_layers(a: Tensor, layers: Layers) -> tuple[Tensor, Layers]:
     """Norm and ReLU, and for each of ``layers`` the layer, norm and ReLU.
 
     Args:
@@ -95,20 +95,20 @@ def follow(a: Tensor, layers: Layers) -> tuple[Tensor, Layers]:
 
 
 def _norm(a: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    square = ops.mean(ops.square(ops.cast(a, wide(a.dtype))), axis=-1, keepdims=True)
+    square = ops.mean(ops.square(ops.cast(a, sum_dtype(a.dtype))), axis=-1, keepdims=True)
     factor = ops.cast(ops.rsqrt(square + NORM_EPSILON), a.dtype)
     normed = a * factor
     return ops.relu(normed), (normed, factor)
 
 
 def follow_gradient(upstream: Tensor, kept: Layers, layers: Layers) -> tuple[Tensor, list[Tensor]]:
-    """Gradients of ``follow``.
+    """Gradients of ``norm_relu_layers``.
 
     Of norm and ReLU, with n = a f, p = ReLU(n) and upstream gradient G: ``da = f (G [n > 0] - n mean(p G))``;
     of the layer before, with input p: ``dW = p^T da``, ``dp = da W^T``.
 
     Returns:
-        The gradient of the input, and in ``wide`` dtype those of kernel, bias, kernel, bias, ...
+        The gradient of the input, and in ``sum_dtype`` those of kernel, bias, kernel, bias, ...
     """
     gradients: list[Tensor] = []
     *before, last = kept
@@ -123,25 +123,25 @@ def follow_gradient(upstream: Tensor, kept: Layers, layers: Layers) -> tuple[Ten
 
 def rectified(norm: tuple[Tensor, Tensor], upstream: Tensor) -> Tensor:
     """The ReLU of a norm that was kept, not before ``upstream``, the gradient from above, is there."""
-    return ops.maximum(norm[0], zero_after(upstream))
+    return ops.maximum(norm[0], zero_depending_on(upstream))
 
 
 def linear_gradient(
     upstream: Tensor, rows: Tensor, layer: tuple[Tensor, Tensor]
 ) -> tuple[list[Tensor], Tensor]:
-    """Gradients of ``linear``: kernel and bias, in ``wide`` dtype, and the rows."""
+    """Gradients of ``linear``: kernel and bias, in ``sum_dtype``, and the rows."""
     of_layer = [product(rows, upstream), _column_sums(upstream)]
-    kernel = layer[0] + ops.cast(zero_after(*of_layer), layer[0].dtype)
+    kernel = layer[0] + ops.cast(zero_depending_on(*of_layer), layer[0].dtype)
     return of_layer, ops.matmul(upstream, ops.transpose(kernel))
 
 
 def _norm_gradient(upstream: Tensor, positive: Tensor, norm: tuple[Tensor, Tensor]) -> Tensor:
     normed, factor = norm
-    along = ops.mean(ops.cast(positive * upstream, wide(upstream.dtype)), axis=-1, keepdims=True)
+    along = ops.mean(ops.cast(positive * upstream, sum_dtype(upstream.dtype)), axis=-1, keepdims=True)
     return factor * (upstream * ops.sign(positive) - normed * ops.cast(along, upstream.dtype))
 
 
-def zero_after(*tensors: Tensor) -> Tensor:
+def zero_depending_on(*tensors: Tensor) -> Tensor:
     """A zero that no compiler knows before the ``tensors``, not empty and of one dtype, are there.
 
     What it is added to cannot be computed earlier. That keeps work that nobody waits for, such as
@@ -153,12 +153,12 @@ def zero_after(*tensors: Tensor) -> Tensor:
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
-    """left^T right, multiplied in their own dtype and handed on in the ``wide`` one."""
+    """left^T right, multiplied in their own dtype and handed on in ``sum_dtype``."""
     # As einsum, which every framework computes without writing the transposed matrix to memory.
-    return ops.cast(ops.einsum("er,ec->rc", left, right), wide(left.dtype))
+    return ops.cast(ops.einsum("er,ec->rc", left, right), sum_dtype(left.dtype))
 
 
 def _column_sums(values: Tensor) -> Tensor:
     # As a product, which works through the rows in blocks; a sum goes over them column by column.
     ones = ops.ones((1, values.shape[0]), values.dtype)
-    return ops.cast(ops.matmul(ones, values)[0], wide(values.dtype))
+    return ops.cast(ops.matmul(ones, values)[0], sum_dtype(values.dtype))

@@ -21,7 +21,7 @@ from keras import ops
 
 from benchmarks.workloads.gnn_tracking.edge_networks import Weights, network_on_edges
 from benchmarks.workloads.gnn_tracking.edges import Edges
-from benchmarks.workloads.gnn_tracking.layers import Layers, Network, Tensor, linear, narrowed
+from benchmarks.workloads.gnn_tracking.layers import Layers, Network, Tensor, cast_layers, linear
 
 Rows = tuple[Tensor, ...]
 
@@ -107,7 +107,7 @@ class ProjectedMessages:
         return logits
 
     def _sum_of_e(self, total: Tensor, last: tuple[Tensor, Tensor]) -> Tensor:
-        ((kernel, bias),) = narrowed([last], total.dtype)
+        ((kernel, bias),) = cast_layers([last], total.dtype)
         return ops.matmul(total, kernel) + self._degree * bias
 
 

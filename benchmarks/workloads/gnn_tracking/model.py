@@ -25,7 +25,7 @@ from keras import ops
 
 from benchmarks.workloads.gnn_tracking.config import piece_count
 from benchmarks.workloads.gnn_tracking.edges import Edges
-from benchmarks.workloads.gnn_tracking.layers import Network, Tensor, wide, zero_after
+from benchmarks.workloads.gnn_tracking.layers import Network, Tensor, sum_dtype, zero_depending_on
 from benchmarks.workloads.gnn_tracking.messages import Messages, ProjectedMessages
 
 NODE_FEATURES = 3
@@ -109,7 +109,7 @@ class InteractionNetwork(keras.Model):  # type: ignore[misc]
             x, state, made = (keras.remat(block) if len(numbers) > 1 else block)(x, *state)
             x, inner = _added(x, inner, made)
         logits = messages.score(x, state, encoded, inner)
-        return ops.cast(logits[:, 0], wide(logits.dtype))
+        return ops.cast(logits[:, 0], sum_dtype(logits.dtype))
 
 
 def _added(
@@ -117,7 +117,7 @@ def _added(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The total with more rows, and x, which waits for it: a sum put off would keep all its terms."""
     total = tuple(a + b for a, b in zip(total, rows, strict=True)) if total else rows
-    return (x + zero_after(*map(ops.stop_gradient, total)) if total else x), total
+    return (x + zero_depending_on(*map(ops.stop_gradient, total)) if total else x), total
 
 
 def _blocks(iterations: int, pieces: int) -> list[range]:

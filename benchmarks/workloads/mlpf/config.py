@@ -72,7 +72,7 @@ class MLPFConfig(RunConfig):
         )
         return 700_000_000 + rows * (per_row + per_pair * self.bin_size)
 
-    def below_floor(self, quality: Mapping[str, float]) -> str:
+    def quality_failure(self, quality: Mapping[str, float]) -> str:
         """Says in one line what of the quality is worse than the preset allows; empty if nothing is."""
         accuracy = quality["accuracy"]
         if accuracy >= self.min_accuracy:

@@ -32,12 +32,12 @@ def test_a_process_alone_has_nobody_to_wait_for() -> None:
     assert (world.rank, world.size) == (0, 1)
     world.barrier()
     assert world.gather("mine") == ["mine"]
-    assert world.in_turn(lambda: 42) == 42
+    assert world.rank_0_first(lambda: 42) == 42
     numbers = np.array([1.0, 2.0])
-    assert world.total(numbers) is numbers
+    assert world.sum_on_host(numbers) is numbers
     tensors = [object()]
-    assert world.summed(tensors) is tensors
-    assert world.blame(RuntimeError("Horovod has been shut down")) is None
+    assert world.all_reduce(tensors) is tensors
+    assert world.explain_loss_of_rank(RuntimeError("Horovod has been shut down")) is None
     assert world.libraries() == {}
 
 
@@ -55,10 +55,10 @@ def test_a_process_alone_has_nobody_to_wait_for() -> None:
 def test_errors_of_messages_are_told_from_others(store: Store, text: str, ours: bool) -> None:
     """A rank other than 0 has nothing more to say of one; rank 0 then asks who is lost."""
     world = rank(1, 2, store)
-    assert world.blame(RuntimeError(text)) == (("failed", horovod.LOST) if ours else None)
+    assert world.explain_loss_of_rank(RuntimeError(text)) == (("failed", horovod.LOST) if ours else None)
     for stop in (Terminated(), KeyboardInterrupt()):
-        assert world.blame(stop) is None
-        assert world.blame(after(stop, text)) == (("failed", horovod.LOST) if ours else None)
+        assert world.explain_loss_of_rank(stop) is None
+        assert world.explain_loss_of_rank(after(stop, text)) == (("failed", horovod.LOST) if ours else None)
 
 
 def rank(number: int, size: int, store: Store) -> horovod._Ranks:
@@ -115,8 +115,8 @@ def test_rank_0_says_who_is_lost(
     for number, end in ends.items():
         store.put("end", number, end)
     world = rank(0, 3, store)
-    assert timeless(world.blame(RuntimeError(MESSAGE))) == noticed
-    assert timeless(world.blame(after(Terminated(), MESSAGE))) == stopped
+    assert timeless(world.explain_loss_of_rank(RuntimeError(MESSAGE))) == noticed
+    assert timeless(world.explain_loss_of_rank(after(Terminated(), MESSAGE))) == stopped
 
 
 def timeless(end: tuple[str, str] | None) -> tuple[str, str] | None:
@@ -132,7 +132,10 @@ def test_a_launcher_that_has_ended_costs_no_result() -> None:
     server.shutdown()
     server.server_close()
     gone = f"the ranks' meeting point at {host}:{port} is gone: rank 0 or the launcher ended"
-    assert world.blame(RuntimeError(MESSAGE)) == ("failed", gone)
-    assert timeless(other.blame(RuntimeError(MESSAGE))) == ("failed", f"{gone} (N s after the start)")
-    assert world.blame(after(Terminated(), MESSAGE)) is None
+    assert world.explain_loss_of_rank(RuntimeError(MESSAGE)) == ("failed", gone)
+    assert timeless(other.explain_loss_of_rank(RuntimeError(MESSAGE))) == (
+        "failed",
+        f"{gone} (N s after the start)",
+    )
+    assert world.explain_loss_of_rank(after(Terminated(), MESSAGE)) is None
     world.leave("interrupted", "SIGTERM")

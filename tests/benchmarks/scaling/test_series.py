@@ -77,7 +77,7 @@ def shape(runs: dict[str, Planned]) -> dict[str, tuple[tuple[str, ...], int, int
     for name, planned in runs.items():
         config = planned.resolved.config
         count = int(planned.options[0].partition("=")[2])
-        whole = config.on(count).global_batch_size
+        whole = config.for_ranks(count).global_batch_size
         shapes[name] = planned.options, planned.cores, config.global_batch_size, whole
     return shapes
 

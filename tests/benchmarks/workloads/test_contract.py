@@ -98,9 +98,9 @@ def test_the_floor_lets_a_perfect_model_pass_and_says_what_is_wrong_with_a_poor_
     for floor in floors:
         figure = floor.removeprefix("min_")
         strict = dataclasses.replace(smoke, **{floor: 0.5})
-        assert strict.below_floor(perfect) == ""
+        assert strict.quality_failure(perfect) == ""
         for poor in (0.25, float("nan")):
-            reason = strict.below_floor({**perfect, figure: poor})
+            reason = strict.quality_failure({**perfect, figure: poor})
             assert reason.startswith(f"{figure}: expected at least 0.5, got ")
 
 

@@ -8,8 +8,8 @@ from datasets.pythia import PARTICLE
 from datasets.trackml import simulation
 from datasets.trackml.columns import CROSSING, HIT_COLUMNS, MODULE, PARTICLE_COLUMNS, HitEvent
 from datasets.trackml.simulation import (
+    apply_inefficiencies,
     assemble,
-    lose,
     measure,
     noise_hits,
     select,
@@ -74,7 +74,7 @@ def test_hadrons_end_and_muons_do_not_and_some_crossings_are_missed():
     made = crossings(8, 2, np.zeros((4 * n, 3)), np.repeat(np.arange(2 * n), 2))
     made["index"] = np.tile([0, 10], 2 * n)
     pdg = np.repeat([PION, MUON], n)
-    seen = lose(made, pdg, np.random.default_rng(0))
+    seen = apply_inefficiencies(made, pdg, np.random.default_rng(0))
     share = [
         [np.isin(seen["index"], k)[(seen["particle"] < n) == h].sum() / n for k in (0, 10)] for h in (1, 0)
     ]

@@ -54,17 +54,17 @@ ROOMS = {
 
 @pytest.mark.parametrize(("room", "mode"), ROOMS.values(), ids=ROOMS)
 def test_auto_takes_the_first_mode_that_fits(room, mode):
-    assert in_mode("auto").settled("cpu", room).memory_mode == mode
+    assert in_mode("auto").with_auto_resolved("cpu", room).memory_mode == mode
 
 
 @pytest.mark.parametrize("mode", MEMORY_MODES)
 def test_a_mode_that_was_asked_for_stays(mode):
-    assert in_mode(mode).settled("cpu", 1).memory_mode == mode
+    assert in_mode(mode).with_auto_resolved("cpu", 1).memory_mode == mode
 
 
 @pytest.mark.parametrize(("device", "xla"), [("cpu", "off"), ("gpu", "on")])
 def test_xla_is_settled_too(device, xla):
-    assert in_mode("auto").settled(device, None).xla == xla
+    assert in_mode("auto").with_auto_resolved(device, None).xla == xla
 
 
 @pytest.mark.parametrize("mode", MEMORY_MODES)
@@ -92,7 +92,7 @@ def test_short_numbers_are_expected_to_take_less(mode):
 
 @pytest.mark.parametrize("mode", ["auto", *MEMORY_MODES])
 def test_the_expectation_of_every_mode_is_shown(mode):
-    shown = in_mode(mode).memory()
+    shown = in_mode(mode).memory_summary()
     assert "expected peak memory" in shown and "auto" in shown
     for name, expected in EXPECTED.items():
         (line,) = (line for line in shown.splitlines() if line.split()[0] == name)
@@ -102,7 +102,7 @@ def test_the_expectation_of_every_mode_is_shown(mode):
 def test_sizes_say_what_memory_depends_on():
     config = dataclasses.replace(in_mode("chunked"), pad_nodes=111, pad_edges=222, precision="float64")
     expected = ("1 graph(s)", "111 nodes", "222 edges", "hidden 64", "float64", "chunked")
-    assert [part for part in expected if part not in config.sizes()] == []
+    assert [part for part in expected if part not in config.size_summary()] == []
 
 
 @pytest.mark.parametrize("rows", ["nodes", "edges"])
@@ -125,9 +125,9 @@ def test_edges_that_lead_both_ways_count_twice_and_nodes_do_not():
 
 def test_the_floor():
     config = dataclasses.replace(FULL, min_auc=0.5)
-    assert config.below_floor({"auc": 0.5}) == ""
-    assert config.below_floor({"auc": 0.49}) == "auc: expected at least 0.5, got 0.4900"
-    assert config.below_floor({"auc": float("nan")}) == "auc: expected at least 0.5, got nan"
+    assert config.quality_failure({"auc": 0.5}) == ""
+    assert config.quality_failure({"auc": 0.49}) == "auc: expected at least 0.5, got 0.4900"
+    assert config.quality_failure({"auc": float("nan")}) == "auc: expected at least 0.5, got nan"
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from keras import ops  # noqa: E402
 
 from benchmarks.workloads.gnn_tracking.layers import (  # noqa: E402
     Network,
-    follow,
     follow_gradient,
     linear,
+    norm_relu_layers,
     product,
-    wide,
-    zero_after,
+    sum_dtype,
+    zero_depending_on,
 )
 from tests.reference.gnn_tracking import mlp  # noqa: E402
 
@@ -28,7 +28,7 @@ def row(*values):
 
 def test_a_row_of_three_and_minus_three():
     """Its mean square is 9: the norm makes it 1 and -1, the ReLU 1 and 0."""
-    output, ((normed, factor),) = follow(row(3, -3), [])
+    output, ((normed, factor),) = norm_relu_layers(row(3, -3), [])
     assert np.asarray(output)[0] == pytest.approx([1, 0], rel=1e-5)
     assert np.asarray(normed)[0] == pytest.approx([1, -1], rel=1e-5)
     assert np.asarray(factor) == pytest.approx(1 / 3, rel=1e-5)
@@ -37,12 +37,12 @@ def test_a_row_of_three_and_minus_three():
 def test_the_epsilon_of_the_norm():
     """A mean square of 1e-5, its own size: the norm gives 1 / sqrt(2)."""
     size = 1e-5**0.5
-    output, _ = follow(row(size, -size), [])
+    output, _ = norm_relu_layers(row(size, -size), [])
     assert np.asarray(output)[0] == pytest.approx([0.5**0.5, 0], rel=1e-6)
 
 
 def test_of_a_row_without_spread_nothing_is_left():
-    output, _ = follow(row(0, 0), [])
+    output, _ = norm_relu_layers(row(0, 0), [])
     assert np.asarray(output).tolist() == [[0, 0]]
 
 
@@ -53,7 +53,7 @@ def test_a_linear_layer():
 def test_layers_follow_one_another():
     """Of 1 and 0 the layer makes 6 and -6, of which the norm makes 1 and -1 again."""
     layer = ops.convert_to_tensor([[4.0, -4.0], [9.0, -9.0]]), ops.convert_to_tensor([2.0, -2.0])
-    output, kept = follow(row(3, -3), [layer])
+    output, kept = norm_relu_layers(row(3, -3), [layer])
     assert np.asarray(output)[0] == pytest.approx([1, 0], rel=1e-5)
     assert [np.asarray(normed)[0] for normed, _ in kept] == [pytest.approx([1, -1], rel=1e-5)] * 2
     assert [float(factor[0, 0]) for _, factor in kept] == pytest.approx([1 / 3, 1 / 6], rel=1e-5)
@@ -102,7 +102,7 @@ def test_the_gradient_is_that_of_the_framework():
     flat = [a, *(tensor for pair in layers for tensor in pair)]
     with tf.GradientTape() as tape:
         tape.watch(flat)
-        output, kept = follow(a, layers)
+        output, kept = norm_relu_layers(a, layers)
     expected = tape.gradient(output, flat, output_gradients=upstream)
     d_a, others = follow_gradient(upstream, kept, layers)
     for got, want in zip([d_a, *others], expected, strict=True):
@@ -111,11 +111,11 @@ def test_the_gradient_is_that_of_the_framework():
 
 @pytest.mark.parametrize("first", [0.0, -2.5, 3e38, np.inf])
 def test_a_zero_after_numbers_is_zero(first):
-    assert float(zero_after(row(first, np.nan), row(1))) == 0
+    assert float(zero_depending_on(row(first, np.nan), row(1))) == 0
 
 
 def test_a_zero_after_something_that_is_no_number_is_none_either():
-    assert np.isnan(float(zero_after(row(1), row(np.nan))))
+    assert np.isnan(float(zero_depending_on(row(1), row(np.nan))))
 
 
 def test_sums_of_short_numbers_are_float32():
@@ -123,4 +123,4 @@ def test_sums_of_short_numbers_are_float32():
     got = product(ones, ops.convert_to_tensor([[1.0], [2.0], [3.0]], dtype="bfloat16"))
     assert (keras.backend.standardize_dtype(got.dtype), float(got[0, 0])) == ("float32", 6)
     names = ("float16", "bfloat16", "float32", "float64")
-    assert [wide(name) for name in names] == ["float32", "float32", "float32", "float64"]
+    assert [sum_dtype(name) for name in names] == ["float32", "float32", "float32", "float64"]

@@ -36,5 +36,5 @@ def test_bucket_lengths():
 
 def test_the_floor():
     config = dataclasses.replace(PRESETS["smoke"], min_accuracy=0.5)
-    assert config.below_floor({"accuracy": 0.5}) == ""
-    assert config.below_floor({"accuracy": 0.49}) == "accuracy: expected at least 0.5, got 0.4900"
+    assert config.quality_failure({"accuracy": 0.5}) == ""
+    assert config.quality_failure({"accuracy": 0.49}) == "accuracy: expected at least 0.5, got 0.4900"
