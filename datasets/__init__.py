@@ -1,1 +1,1 @@
-"""Where events come from: seeded generators, readers of the public data, and the on-disk store."""
+"""The sources of events: seeded generators, readers of the public data, and the on-disk store."""

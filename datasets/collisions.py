@@ -1,4 +1,4 @@
-"""What the generators share: settings, reproducible blocks of collisions, and pile-up from a pool."""
+"""Shared parts of the generators: settings, reproducible blocks of collisions, and pile-up from a pool."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from datasets.store import FORMAT_VERSION, Writer, open_store
 
 Particles = NDArray[np.void]
 
-POOL_EVENTS_PER_BLOCK = 2000  # Pythia takes seconds to get ready for diffraction: few, long blocks
+POOL_EVENTS_PER_BLOCK = 2000  # Pythia needs seconds to prepare diffraction: few, long blocks
 
 VERTEX_MAX = 250.0
-"""Collisions lie within so many mm of the centre (card: PileUpMerger)."""
+"""Largest distance of a collision from the centre along the beam, mm (card: PileUpMerger)."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What every generator is asked for; equal settings give equal events.
+    """Settings of every generator. Equal settings give equal events.
 
     Args:
-        train_events: number of events in the split "train".
-        validation_events: number of events in the split "validation".
-        pileup_mean: mean number of pile-up collisions per event.
-        pool_events: minimum-bias events that pile-up is drawn from.
-        seed: any whole number from 0.
+        train_events: Number of events in the split "train".
+        validation_events: Number of events in the split "validation".
+        pileup_mean: Mean number of pile-up collisions per event.
+        pool_events: Minimum-bias events that pile-up is drawn from.
+        seed: Any whole number from 0.
     """
 
     generator_version: ClassVar[int]
-    """Goes up when equal settings begin to give other events."""
+    """Version of the generator, raised when equal settings begin to give different events."""
 
     train_events: int
     validation_events: int
@@ -56,7 +56,7 @@ class Settings:
             raise DataError(f"seed must not be negative, got {self.seed}")
 
     def key(self) -> str:
-        """Return 12 hexadecimal digits that name these settings, for cache folders."""
+        """Returns 12 hexadecimal digits that name these settings, for cache folders."""
         versions = {"format_version": FORMAT_VERSION, "generator_version": self.generator_version}
         text = json.dumps({**asdict(self), **versions}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -64,14 +64,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Block:
-    """Work for one process; its numbers depend on (seed, stream, index) and on nothing else.
+    """Work for one process, whose random numbers depend on (seed, stream, index) and on nothing else.
 
     Args:
-        process: a key of `pythia.PROCESSES`.
-        stream: tells the sequences of blocks of a data set apart.
-        seed: of the data set.
-        index: place in its sequence.
-        events: how many to make.
+        process: A key of ``pythia.PROCESSES``.
+        stream: Number of the sequence of blocks in the data set.
+        seed: Seed of the data set.
+        index: Place in the sequence, from 0.
+        events: Number of events to make.
     """
 
     process: str
@@ -81,15 +81,15 @@ class Block:
     events: int
 
     def seeds(self) -> tuple[int, np.random.Generator]:
-        """Return the seed of Pythia and the source of everything else that is random."""
+        """Returns the seed of Pythia and the generator of all other random numbers."""
         root = np.random.SeedSequence(self.seed, spawn_key=(self.stream, self.index))
-        for_pythia, for_numpy = root.spawn(2)
-        pythia_seed = 1 + int(for_pythia.generate_state(1)[0]) % pythia.SEED_MAX
-        return pythia_seed, np.random.default_rng(for_numpy)
+        pythia_sequence, numpy_sequence = root.spawn(2)
+        pythia_seed = 1 + int(pythia_sequence.generate_state(1)[0]) % pythia.SEED_MAX
+        return pythia_seed, np.random.default_rng(numpy_sequence)
 
 
 def blocks(process: str, stream: int, seed: int, events: int, per_block: int) -> list[Block]:
-    """Cut events into blocks of `per_block`, whatever the number of workers."""
+    """Cuts events into blocks of ``per_block``, whatever the number of workers."""
     return [
         Block(process, stream, seed, index, min(per_block, events - start))
         for index, start in enumerate(range(0, events, per_block))
@@ -98,17 +98,28 @@ def blocks(process: str, stream: int, seed: int, events: int, per_block: int) ->
 
 @dataclass(frozen=True)
 class Pool:
-    """Minimum-bias events to draw pile-up from: event i is particles[offsets[i]:offsets[i + 1]]."""
+    """Minimum-bias events to draw pile-up from: event i is ``particles[offsets[i]:offsets[i + 1]]``.
+
+    Args:
+        offsets: (events + 1,) first row of each event, and the number of rows.
+        particles: PARTICLE array of all events, one after another.
+    """
 
     offsets: NDArray[np.int64]
     particles: Particles
 
 
 def write_pool(folder: Path, settings: Settings, stream: int, workers: Workers) -> Iterator[int]:
-    """Generate the minimum-bias events of a data set into a folder of their own.
+    """Generates the minimum-bias events of a data set into a folder of their own.
+
+    Args:
+        folder: Folder of the pool, which must not exist yet.
+        settings: Settings of the data set, which give the seed and the number of events.
+        stream: Number of the sequence of blocks.
+        workers: Processes that generate the blocks.
 
     Yields:
-        Events made since the last time.
+        Number of events generated since the last time.
 
     Raises:
         DataError: Pythia fails, or the disk is full.
@@ -122,16 +133,16 @@ def write_pool(folder: Path, settings: Settings, stream: int, workers: Workers) 
 
 
 def open_pool(folder: Path) -> Pool:
-    """Return the events that `write_pool` wrote."""
+    """Returns the events that ``write_pool`` wrote."""
     table = open_store(folder, verify=False).split("pool").table("particles")
     return Pool(table.offsets, table.columns["particles"])
 
 
 def _pool_block(block: Block) -> tuple[list[int], Particles]:
-    """Make minimum-bias events; return their lengths and particles one after another."""
+    """Generates minimum-bias events and returns their lengths and their particles, one after another."""
     pythia_seed, _ = block.seeds()
-    made = list(pythia.events(block.process, pythia_seed, block.events))
-    return [len(event) for event in made], np.concatenate(made)
+    events = list(pythia.events(block.process, pythia_seed, block.events))
+    return [len(event) for event in events], np.concatenate(events)
 
 
 def overlay(
@@ -142,33 +153,39 @@ def overlay(
     sigma_z: float,
     sigma_xy: float = 0.0,
 ) -> Particles:
-    """Add a Poisson number of pool events, each turned about the beam, and spread all vertices.
+    """Adds a Poisson number of pool events, each turned about the beam, and spreads all vertices.
 
     Args:
-        hard: PARTICLE array of the hard collision; not changed.
-        pool: where the pile-up comes from; an event may be drawn more than once.
-        mean: mean number of pile-up collisions.
-        rng: source of the choice, of the angles and of the vertices.
-        sigma_z: spread of the collisions along the beam, mm.
-        sigma_xy: their spread across it, in x and in y, mm.
+        hard: PARTICLE array of the hard collision, which is not changed.
+        pool: Source of the pile-up. An event may be drawn more than once.
+        mean: Mean number of pile-up collisions.
+        rng: Generator of the choice, of the angles and of the vertices.
+        sigma_z: Spread of the collisions along the beam, mm.
+        sigma_xy: Spread of the collisions across the beam, in x and in y, mm.
 
     Returns:
-        A PARTICLE array, the hard collision's first.
+        A PARTICLE array with the hard collision first.
     """
+    # The order of the draws is part of the data: choice, angles, vertices.
     picks = rng.integers(len(pool.offsets) - 1, size=rng.poisson(mean))
     turns = np.concatenate([[0.0], rng.uniform(-np.pi, np.pi, size=len(picks))])
     vertex_z = rng.normal(0.0, sigma_z, size=len(turns))
     while (outside := np.abs(vertex_z) > VERTEX_MAX).any():
         vertex_z[outside] = rng.normal(0.0, sigma_z, size=int(outside.sum()))
 
+    # One array of all particles, with the number of the collision that each came from.
     pieces = [hard, *(pool.particles[pool.offsets[i] : pool.offsets[i + 1]] for i in picks)]
     collision = np.repeat(np.arange(len(pieces)), [len(piece) for piece in pieces])
     particles = np.concatenate(pieces)
+
+    # Turning an event about the beam makes repeated events of the pool differ.
     cos_turn, sin_turn = np.cos(turns)[collision], np.sin(turns)[collision]
     x, y = particles["x"].astype(np.float64), particles["y"].astype(np.float64)
     particles["x"], particles["y"] = x * cos_turn - y * sin_turn, x * sin_turn + y * cos_turn
-    particles["z"] += vertex_z[collision]
     particles["phi"] = np.mod(particles["phi"] + turns[collision] + np.pi, 2 * np.pi) - np.pi
+
+    # Every particle moves with its collision.
+    particles["z"] += vertex_z[collision]
     if sigma_xy:
         particles["x"] += rng.normal(0.0, sigma_xy, size=len(turns))[collision]
         particles["y"] += rng.normal(0.0, sigma_xy, size=len(turns))[collision]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.errors import DataError
+from datasets.errors import DataError, explain_import_error
 
 PARTICLE = np.dtype(
     [
@@ -24,13 +25,13 @@ PARTICLE = np.dtype(
         ("z", np.float32),
     ]
 )
-"""One stable particle; an event is a one-dimensional array of these, in Pythia's order."""
+"""One stable particle. An event is a one-dimensional array of these, in Pythia's order."""
 
 ETA_MAX = 6.0
-"""Particles beyond reach no tower (|eta| < 5) from any vertex within 0.25 m of the centre."""
+"""Largest |eta|: particles beyond reach no tower (|eta| < 5) from any vertex within 0.25 m of the centre."""
 
 PT_MIN = 3.2e-5
-"""GeV; what Delphes' ParticlePropagator leaves out as going down the beam pipe (pt^2 < 1e-9)."""
+"""Smallest pt, GeV: Delphes' ParticlePropagator drops what goes down the beam pipe (pt^2 < 1e-9)."""
 
 _NEUTRINOS = (12, 14, 16)
 
@@ -77,54 +78,57 @@ SEED_MAX = 900_000_000
 
 
 def process_settings(process: str) -> tuple[str, ...]:
-    """Return every Pythia setting of a process except the seed."""
+    """Returns every Pythia setting of a process except the seed."""
     return _COMMON + PROCESSES[process]
 
 
 def version() -> str:
-    """Return the version of the installed Pythia package.
+    """Returns the version of the installed Pythia package.
 
     Raises:
-        DataError: pythia8mc is not installed.
+        DataError: Pythia is not installed or cannot be loaded.
     """
     _pythia8mc()
     return importlib.metadata.version("pythia8mc")
 
 
 def events(process: str, seed: int, count: int) -> Iterator[NDArray[np.void]]:
-    """Generate events of one process.
+    """Generates events of one process.
 
     Args:
-        process: a key of `PROCESSES`.
-        seed: 1 to `SEED_MAX`; the same seed gives the same events.
-        count: number of events.
+        process: A key of ``PROCESSES``.
+        seed: Whole number from 1 to ``SEED_MAX``. The same seed gives the same events.
+        count: Number of events.
 
     Yields:
-        One `PARTICLE` array per event: final-state particles without neutrinos, |eta| < `ETA_MAX`.
+        One ``PARTICLE`` array per event: final-state particles without neutrinos, |eta| < ``ETA_MAX``.
 
     Raises:
-        DataError: Pythia is not installed, refuses a setting, or fails ten times in a row.
+        DataError: Pythia is not installed, cannot be loaded, refuses a setting, or fails ten times in a row.
     """
-    pythia = _initialised(process, seed)
+    pythia = _start_pythia(process, seed)
     charges: dict[int, int] = {}
     for _ in range(count):
-        # A rare event fails Pythia's own consistency checks; the next one replaces it.
+        # A rare event fails Pythia's own consistency checks, and the next one replaces it.
         if not any(pythia.next() for _ in range(10)):
             raise DataError(f"Pythia failed ten {process} events in a row with seed {seed}")
         yield _stable_particles(pythia, charges)
 
 
 def _pythia8mc() -> Any:
+    """Imports and returns Pythia's package, which reads its own settings and no other version's."""
+    # Software stacks point this variable at the settings of their own Pythia, which the package would obey.
+    os.environ.pop("PYTHIA8DATA", None)
     try:
         import pythia8mc
     except ImportError as error:
-        raise DataError(
-            "making events needs Pythia 8 (pythia8mc), which is not installed: pip install '.[data]'"
-        ) from error
+        reason = explain_import_error(error, "data")
+        raise DataError(f"making events needs Pythia 8 (pythia8mc), which is {reason}") from error
     return pythia8mc
 
 
-def _initialised(process: str, seed: int) -> Any:
+def _start_pythia(process: str, seed: int) -> Any:
+    """Returns a Pythia object that is ready to make events of a process."""
     pythia = _pythia8mc().Pythia("", False)
     for line in (*process_settings(process), "Random:setSeed = on", f"Random:seed = {seed}"):
         if not pythia.readString(line):
@@ -135,12 +139,21 @@ def _initialised(process: str, seed: int) -> Any:
 
 
 def _stable_particles(pythia: Any, charges: dict[int, int]) -> NDArray[np.void]:
+    """Returns the current event as a PARTICLE array.
+
+    Args:
+        pythia: Object that has just made an event.
+        charges: Charge of each PDG number that has been looked up, to which new ones are added.
+    """
+    # One pass over the C++ objects, because each access costs more than the arithmetic on it.
     rows = [
         (p.id(), p.px(), p.py(), p.pz(), p.e(), p.xProd(), p.yProd(), p.zProd())
         for p in pythia.event
         if p.isFinal()
     ]
     pdg, px, py, pz, energy, x, y, z = np.array(rows, dtype=np.float64).T
+
+    # Particles that no detector can see are dropped here, which keeps the pool of pile-up small.
     pt = np.hypot(px, py)
     eta = np.arcsinh(pz / np.maximum(pt, PT_MIN))
     keep = (pt > PT_MIN) & (np.abs(eta) < ETA_MAX) & ~np.isin(np.abs(pdg), _NEUTRINOS)
@@ -149,6 +162,8 @@ def _stable_particles(pythia: Any, charges: dict[int, int]) -> NDArray[np.void]:
     columns = {"pdg": pdg, "pt": pt, "eta": eta, "phi": np.arctan2(py, px), "energy": energy}
     for name, values in {**columns, "x": x, "y": y, "z": z}.items():
         particles[name] = values[keep]
+
+    # Pythia is asked for the charge of each kind of particle once.
     codes, inverse = np.unique(particles["pdg"], return_inverse=True)
     for code in codes.tolist():
         if code not in charges:

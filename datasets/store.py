@@ -1,11 +1,11 @@
 """The on-disk form of a data set: ragged events as memory-mappable columns, written whole or not at all.
 
-    folder/manifest.json                      what made it; size and SHA-256 of every file below
+    folder/manifest.json                      its origin, and size and SHA-256 of every file below
     folder/<split>/<table>/offsets.npy        (events + 1,) int64: event i is rows offsets[i]:offsets[i + 1]
     folder/<split>/<table>/<column>.npy       (rows, ...) one array for all events of the split, no padding
 
-A writer fills a hidden folder beside the final one and renames it at the end, so the final name
-never shows half a data set; what a killed writer left is swept up by the next one.
+A writer fills a hidden folder beside the final one and renames it at the end, so that the final name never
+shows half a data set. The next writer removes the files of a writer that was killed.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import ArrayLike, NDArray
 
+from datasets.column_file import ColumnFile, file_sha256
 from datasets.errors import DataError
 
 FORMAT = "hepbench-events"
@@ -35,7 +35,12 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class Table:
-    """One kind of row: event i is columns[name][offsets[i]:offsets[i + 1]]."""
+    """One kind of row: event i is ``columns[name][offsets[i]:offsets[i + 1]]``.
+
+    Args:
+        offsets: (events + 1,) first row of each event, and the number of rows.
+        columns: (rows, ...) arrays on disk by their names.
+    """
 
     offsets: NDArray[np.int64]
     columns: Mapping[str, np.memmap[Any, Any]]
@@ -43,16 +48,22 @@ class Table:
 
 @dataclass(frozen=True)
 class Split:
-    """The events of one split; every table has a (possibly empty) run of rows for each."""
+    """The events of one split. Every table has a run of rows, possibly empty, for each event.
+
+    Args:
+        name: Name of the split, for example "train".
+        tables: Tables by their names.
+    """
 
     name: str
     tables: Mapping[str, Table]
 
     def __len__(self) -> int:
+        """Returns the number of events."""
         return len(next(iter(self.tables.values())).offsets) - 1
 
     def table(self, name: str) -> Table:
-        """Return a table by name, or raise DataError."""
+        """Returns a table by name, or raises DataError."""
         if name not in self.tables:
             raise DataError(f"split {self.name!r} has no table {name!r}; it has {sorted(self.tables)}")
         return self.tables[name]
@@ -60,7 +71,14 @@ class Split:
 
 @dataclass(frozen=True)
 class Store:
-    """An open data set; arrays stay on disk until they are read."""
+    """An open data set, whose arrays stay on disk until they are read.
+
+    Args:
+        folder: Folder of the data set.
+        manifest: Content of its manifest.
+        sha256: SHA-256 of the manifest, in hexadecimal, which names the data.
+        splits: Splits by their names.
+    """
 
     folder: Path
     manifest: dict[str, Any]
@@ -68,22 +86,22 @@ class Store:
     splits: Mapping[str, Split]
 
     def split(self, name: str) -> Split:
-        """Return a split by name, or raise DataError."""
+        """Returns a split by name, or raises DataError."""
         if name not in self.splits:
             raise DataError(f"{self.folder} has no split {name!r}; it has {sorted(self.splits)}")
         return self.splits[name]
 
 
 def open_store(folder: Path, verify: bool = True) -> Store:
-    """Open a data set for reading.
+    """Opens a data set for reading.
 
     Args:
-        folder: where a `Writer` left it.
-        verify: compare every file's SHA-256 with the manifest (reads all bytes once); sizes are
-            always compared.
+        folder: Folder that a ``Writer`` has finished.
+        verify: Whether every file's SHA-256 is compared with the manifest, which reads all bytes once.
+            Sizes are always compared.
 
     Raises:
-        DataError: the folder is no data set, or a file is missing or damaged.
+        DataError: The folder is no data set, or a file is missing or damaged.
     """
     manifest, sha256 = _read_manifest(folder)
     for name, entry in manifest["files"].items():
@@ -95,6 +113,7 @@ def open_store(folder: Path, verify: bool = True) -> Store:
 
 
 def _read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
+    """Returns the manifest of a data set and its SHA-256, or raises DataError."""
     try:
         raw = (folder / MANIFEST).read_bytes()
     except FileNotFoundError as error:
@@ -104,20 +123,22 @@ def _read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
         raise DataError(f"cannot read {folder / MANIFEST}: {error.strerror}") from error
     try:
         manifest = json.loads(raw)
-        found = (manifest["format"], manifest["format_version"])
+        name_and_version = (manifest["format"], manifest["format_version"])
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder / MANIFEST} is damaged; generate or import the data set again") from error
-    if found != (FORMAT, FORMAT_VERSION):
-        raise DataError(f"{folder}: expected format {FORMAT} {FORMAT_VERSION}, found {found[0]} {found[1]}")
+    if name_and_version != (FORMAT, FORMAT_VERSION):
+        format_found = " ".join(map(str, name_and_version))
+        raise DataError(f"{folder}: expected format {FORMAT} {FORMAT_VERSION}, found {format_found}")
     return manifest, hashlib.sha256(raw).hexdigest()
 
 
 def _check_file(path: Path, entry: dict[str, Any], verify: bool) -> None:
+    """Raises DataError unless a file is what its entry of the manifest says."""
     try:
         size = path.stat().st_size
         if size != entry["bytes"]:
             raise DataError(f"{path} is damaged: expected {entry['bytes']} bytes, found {size}")
-        if verify and (digest := _sha256(path)) != entry["sha256"]:
+        if verify and (digest := file_sha256(path)) != entry["sha256"]:
             raise DataError(f"{path} is damaged: expected SHA-256 {entry['sha256']}, found {digest}")
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing; generate or import the data set again") from error
@@ -130,31 +151,26 @@ def _open_table(folder: Path) -> Table:
     return Table(np.asarray(columns.pop("offsets")), columns)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 class Writer:
-    """Writes a data set block by block; use as a context manager and end with `finish`.
+    """Writes a data set block by block: a context manager, in which ``finish`` is the last call.
 
-    Leaving the context without `finish` (an error, Ctrl-C) removes everything written.
+    Leaving the context without ``finish`` (an error, Ctrl-C) removes everything that was written.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Take the folder's place in writing.
+        """Locks the hidden folder and removes what an earlier writer left in it.
 
         Args:
-            folder: the final name; it must not exist yet, or be an empty folder.
+            folder: Final folder, which must not exist yet or be empty.
 
         Raises:
-            DataError: something is there already, or another process is writing it.
+            DataError: The folder holds something, or another process is writing it.
         """
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise DataError(f"{folder} exists already; remove it or choose another folder")
         self.folder = folder
         self.partial = folder.parent / f".{folder.name}.partial"
-        self._files: dict[str, _Column] = {}
+        self._files: dict[str, ColumnFile] = {}
         self._splits: dict[str, dict[str, dict[str, int]]] = {}
         self._finished = False
         with _disk_errors(folder):
@@ -176,17 +192,17 @@ class Writer:
         os.close(self._lock)
 
     def append(self, split: str, table: str, lengths: ArrayLike, columns: Mapping[str, NDArray[Any]]) -> None:
-        """Add events to a table.
+        """Adds events to a table.
 
         Args:
-            split: for example "train".
-            table: for example "elements".
-            lengths: (events,) rows of each event.
-            columns: the events' rows one after another, (sum of lengths, ...) each; every call for
-                a table gives the same columns.
+            split: Name of the split, for example "train".
+            table: Name of the table, for example "elements".
+            lengths: (events,) number of rows of each event.
+            columns: (sum of lengths, ...) arrays of the events' rows, one event after another. Every call
+                for a table gives the same columns.
 
         Raises:
-            DataError: the disk is full or cannot be written.
+            DataError: The disk is full or cannot be written.
         """
         lengths = np.asarray(lengths, dtype=np.int64)
         if any(len(rows) != lengths.sum() for rows in columns.values()):
@@ -201,17 +217,22 @@ class Writer:
         counts["rows"] += int(lengths.sum())
 
     def finish(self, about: Mapping[str, Any]) -> Path:
-        """Write the manifest and give the folder its final name.
+        """Writes the manifest and gives the folder its final name.
 
         Args:
-            about: what made the data, JSON values only; nothing that differs between equal runs.
+            about: Origin of the data as JSON values, without anything that differs between equal runs.
 
         Returns:
             The final folder.
+
+        Raises:
+            DataError: The disk is full or cannot be written.
         """
         for split, tables in self._splits.items():
             if len({counts["events"] for counts in tables.values()}) != 1:
                 raise ValueError(f"the tables of split {split!r} differ in their events: {tables}")
+
+        # The name appears last, when every byte is on the disk: a crash leaves no half of a data set behind.
         with _disk_errors(self.folder):
             files = {name: self._files[name].finish() for name in sorted(self._files)}
             manifest = {"format": FORMAT, "format_version": FORMAT_VERSION, **about}
@@ -226,57 +247,32 @@ class Writer:
             self._finished = True
         return self.folder
 
-    def _column(self, name: str, rows: NDArray[Any]) -> _Column:
+    def _column(self, name: str, rows: NDArray[Any]) -> ColumnFile:
+        """Returns the file of a column, which the first rows create."""
         if name not in self._files:
-            self._files[name] = _Column(self.partial / name, rows)
+            self._files[name] = ColumnFile(self.partial / name, rows)
         return self._files[name]
 
 
-class _Column:
-    """One growing .npy file: a header for no rows, the rows, at the end the header with their number."""
-
-    def __init__(self, path: Path, like: NDArray[Any]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
-        self._file: BinaryIO = path.open("wb")
-        self._dtype, self._shape = like.dtype, like.shape[1:]
-        self._rows = 0
-        self._write_header()
-
-    def append(self, rows: NDArray[Any]) -> None:
-        if (rows.dtype, rows.shape[1:]) != (self._dtype, self._shape):
-            expected = f"(rows, *{self._shape}) {self._dtype}"
-            raise ValueError(f"{self._path.stem}: expected {expected}, got {rows.shape} {rows.dtype}")
-        self._file.write(np.ascontiguousarray(rows).data)
-        self._rows += len(rows)
-
-    def finish(self) -> dict[str, Any]:
-        self._file.seek(0)
-        self._write_header()  # numpy leaves room in a header for the first axis to grow
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        return {"bytes": self._path.stat().st_size, "sha256": _sha256(self._path)}
-
-    def close(self) -> None:
-        """Let go of the file, whatever state it is in; the folder is about to be removed."""
-        with suppress(OSError):
-            self._file.close()
-
-    def _write_header(self) -> None:
-        shape = (self._rows, *self._shape)
-        fields = {"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": shape}
-        npy.write_array_header_1_0(self._file, fields)
-
-
 def _lock_folder(partial: Path, folder: Path) -> int:
-    """Make the partial folder and lock it; the lock goes with the process, however that ends."""
+    """Makes and locks the partial folder, with a lock that ends with the process in every case.
+
+    Args:
+        partial: Folder to lock.
+        folder: Final folder, for the error.
+
+    Returns:
+        Descriptor of the lock.
+
+    Raises:
+        DataError: Another process holds the lock.
+    """
     while True:
         partial.mkdir(exist_ok=True)
         lock = os.open(partial, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Between opening and locking its owner may have renamed it: then it is not ours to fill.
+            # Between opening and locking, its owner may have renamed it, and then it is not ours to fill.
             if partial.exists() and os.path.samestat(os.fstat(lock), partial.stat()):
                 return lock
             os.close(lock)
@@ -287,6 +283,7 @@ def _lock_folder(partial: Path, folder: Path) -> int:
 
 @contextmanager
 def _disk_errors(folder: Path) -> Iterator[None]:
+    """Turns an error of the disk into a DataError that names the data set."""
     try:
         yield
     except OSError as error:

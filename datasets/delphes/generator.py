@@ -1,7 +1,7 @@
 """The seeded generator of MLPF events: Pythia 8 collisions, pile-up and a Delphes-like detector.
 
 Training events are top pairs, validation events QCD jets, as in the public data set (Zenodo record
-4559324). Rows are laid out as `datasets.delphes.simulation` says, folders as `datasets.store` says.
+4559324). Rows are laid out as ``datasets.delphes.simulation`` says, folders as ``datasets.store`` says.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from datasets.parallel import Progress
 from datasets.store import Writer
 
 GENERATOR_VERSION = 1
-"""Goes up when equal settings begin to give other events."""
+"""Version of the generator, raised when equal settings begin to give different events."""
 
 TABLE = "elements"
 SPLITS = {"ttbar": "train", "qcd": "validation"}
@@ -32,9 +32,10 @@ EVENTS_PER_BLOCK = 128
 
 @dataclass(frozen=True)
 class DelphesSettings(collisions.Settings):
-    """What to generate: training events are ttbar, validation events QCD.
+    """Settings of MLPF events: training events are ttbar, validation events are QCD.
 
-    The public data set has 200 pile-up collisions per event. Args as for `datasets.collisions.Settings`.
+    The public data set has 200 pile-up collisions per event. The arguments are those of
+    ``datasets.collisions.Settings``.
     """
 
     generator_version: ClassVar[int] = GENERATOR_VERSION
@@ -43,48 +44,57 @@ class DelphesSettings(collisions.Settings):
 def generate(
     settings: DelphesSettings, folder: Path, workers: int | None = None, progress: Progress | None = None
 ) -> Path:
-    """Generate a data set with splits "train" and "validation".
+    """Generates a data set with splits "train" and "validation".
 
     Args:
-        settings: what to generate.
-        folder: where it goes; must not exist yet.
-        workers: processes; by default one per core this process may use. The bytes do not depend on it.
-        progress: called as events are done, those of the minimum-bias pool included.
+        settings: Settings of the data set.
+        folder: Folder of the data set, which must not exist yet.
+        workers: Number of processes, by default one per core that this process may use. The bytes do not
+            depend on it.
+        progress: Function that is called as events are done, including those of the minimum-bias pool.
 
     Returns:
-        The folder, complete; when anything fails there is none.
+        The complete folder. When anything fails, there is none.
 
     Raises:
         DataError: Pythia is missing or fails, the folder exists, or the disk is full.
     """
+    # Missing libraries are an error before anything is written.
     about = _about(settings)
     total = settings.pool_events + settings.train_events + settings.validation_events
-    done = 0
-    with Writer(folder) as writer, parallel.running(workers) as processes:
+    events_done = 0
+    with Writer(folder) as writer, parallel.start_workers(workers) as processes:
+        # The pool is written first, because every event draws its pile-up from all of it.
         pool = writer.partial / "pool"
         for events in collisions.write_pool(pool, settings, _stream("minimum_bias"), processes):
-            done = parallel.report(progress, done + events, total)
+            events_done = parallel.report(progress, events_done + events, total)
+
+        # Blocks come back in the order of the tasks, which makes the bytes independent of the workers.
         tasks = _blocks(settings, "ttbar", settings.train_events)
         tasks += _blocks(settings, "qcd", settings.validation_events)
         make = partial(_event_block, pool_folder=pool, pileup_mean=settings.pileup_mean)
         for block, (lengths, inputs, targets) in zip(tasks, processes.map(make, tasks), strict=True):
             columns = {"inputs": inputs, "targets": targets}
             writer.append(SPLITS[block.process], TABLE, lengths, columns)
-            done = parallel.report(progress, done + len(lengths), total)
+            events_done = parallel.report(progress, events_done + len(lengths), total)
+
+        # The pool is no part of the data set.
         shutil.rmtree(pool)
         return writer.finish(about)
 
 
 def _stream(process: str) -> int:
+    """Returns the number of a process's sequence of blocks."""
     return list(pythia.PROCESSES).index(process)
 
 
 def _blocks(settings: DelphesSettings, process: str, events: int) -> list[Block]:
+    """Cuts the events of a process into blocks."""
     return collisions.blocks(process, _stream(process), settings.seed, events, EVENTS_PER_BLOCK)
 
 
 def _event_block(block: Block, pool_folder: Path, pileup_mean: float) -> tuple[list[int], Rows, Rows]:
-    """Make whole events; return their lengths, inputs and targets one after another."""
+    """Makes whole events and returns their lengths, and their inputs and targets one after another."""
     pythia_seed, rng = block.seeds()
     pool = collisions.open_pool(pool_folder)
     inputs, targets = [], []
@@ -96,7 +106,7 @@ def _event_block(block: Block, pool_folder: Path, pileup_mean: float) -> tuple[l
 
 
 def _about(settings: DelphesSettings) -> dict[str, Any]:
-    """Return what the manifest says of the data's making."""
+    """Returns the manifest's description of the data and how they were made."""
     return {
         "generator": "hepbench delphes",
         "generator_version": GENERATOR_VERSION,

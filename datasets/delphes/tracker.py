@@ -1,6 +1,6 @@
-"""Fast tracker response in the manner of Delphes: helix, efficiency, momentum resolution; numpy only.
+"""Fast tracker response in the manner of Delphes: helix, efficiency, momentum resolution, with numpy only.
 
-Parameters are those of the CMS-like Delphes card of the public data set; formulas take the
+Parameters are those of the CMS-like Delphes card of the public data set. Formulas take the
 pseudorapidity of the point where a particle leaves the tracker, as Delphes' modules do.
 Lengths are in mm, energies in GeV, angles in rad.
 """
@@ -40,37 +40,39 @@ _RESOLUTION_SLOPE = np.array([[1.3e-3, 1.7e-3, 3.1e-3], [1.3e-3, 1.7e-3, 3.1e-3]
 def propagate(
     charge: NDArray[np.int32], pt: Floats, eta: Floats, phi: Floats, vertex: Floats
 ) -> tuple[Floats, Floats]:
-    """Follow particles to where they leave the tracker's cylinder.
+    """Follows particles to where they leave the tracker's cylinder.
 
-    Neutral particles go straight; a particle of charge q turns on a circle of radius
-    pt / (0.3 |q| B), clockwise for q > 0; a looper that never reaches the side leaves through an end.
+    Neutral particles go straight. A particle of charge q turns on a circle of radius
+    pt / (0.3 |q| B), clockwise for q > 0. A looper that never reaches the side leaves through an end.
 
     Args:
-        charge: (n,) in units of the positron's.
+        charge: (n,) charge in units of the positron's.
         pt: (n,) GeV.
-        eta: (n,) of the momentum.
-        phi: (n,) of the momentum.
-        vertex: (3, n) x, y, z of production; inside the cylinder.
+        eta: (n,) pseudorapidity of the momentum.
+        phi: (n,) azimuth of the momentum, rad.
+        vertex: (3, n) x, y, z of production inside the cylinder, mm.
 
     Returns:
-        eta and phi of the exit point, seen from the detector's centre, each (n,).
+        Eta and phi, rad, of the exit point, seen from the detector's centre, each (n,).
     """
     x, y, z = vertex
     slope = np.sinh(eta)  # dz over transverse path
     cos_phi, sin_phi = np.cos(phi), np.sin(phi)
-    with np.errstate(divide="ignore"):  # eta = 0 never reaches an end: an infinite path
+    with np.errstate(divide="ignore"):  # a particle with eta = 0 never reaches an end
         to_end = np.abs((np.copysign(HALF_LENGTH, slope) - z) / slope)
 
+    # Straight lines: the path to the side is the root of a quadratic equation, and the nearer exit counts.
     along = x * cos_phi + y * sin_phi
     across = x * sin_phi - y * cos_phi
     path = np.minimum(to_end, np.sqrt(RADIUS**2 - across**2) - along)
     x_out, y_out, z_out = x + path * cos_phi, y + path * sin_phi, z + path * slope
 
+    # Charged particles take a helix in their place.
     q = np.flatnonzero(charge)
-    x_out[q], y_out[q], turned = _helix(
+    x_out[q], y_out[q], helix_path = _helix(
         charge[q], pt[q], phi[q], x[q], y[q], cos_phi[q], sin_phi[q], to_end[q]
     )
-    z_out[q] = z[q] + turned * slope[q]
+    z_out[q] = z[q] + helix_path * slope[q]
     return np.arcsinh(z_out / np.hypot(x_out, y_out)), np.arctan2(y_out, x_out)
 
 
@@ -84,33 +86,43 @@ def _helix(
     sin_phi: Floats,
     to_end: Floats,
 ) -> tuple[Floats, Floats, Floats]:
-    """Return x, y and the transverse path where helices leave the cylinder; all arguments (n,)."""
+    """Returns x, y and the transverse path where helices leave the cylinder. All arguments are (n,)."""
+    # The circle of each particle in the transverse plane.
     sign = np.sign(charge)
     bend = pt * MM_PER_GEV / charge  # signed radius
     radius = np.abs(bend)
     x_centre, y_centre = x + bend * sin_phi, y - bend * cos_phi
     centre = np.hypot(x_centre, y_centre)
-    # Angle from the direction of the circle's centre to the particle, counted against its motion:
-    # the particle starts inside the cylinder and comes out when this has fallen to `leaves`.
-    starts = sign * (np.arctan2(y - y_centre, x - x_centre) - np.arctan2(y_centre, x_centre))
+
+    # The angle from the direction of the circle's centre to the particle, counted against its motion:
+    # the particle starts inside the cylinder and comes out when this angle has fallen to ``exit_angle``.
+    start_angle = sign * (np.arctan2(y - y_centre, x - x_centre) - np.arctan2(y_centre, x_centre))
     with np.errstate(divide="ignore", invalid="ignore"):  # a circle about the axis is a looper
         cosine = (RADIUS**2 - centre**2 - radius**2) / (2 * centre * radius)
-    leaves = np.arccos(np.clip(cosine, -1.0, 1.0))
-    to_side = np.where(centre + radius < RADIUS, np.inf, radius * np.mod(starts - leaves, 2 * np.pi))
+    exit_angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+    to_side = np.where(centre + radius < RADIUS, np.inf, radius * np.mod(start_angle - exit_angle, 2 * np.pi))
+
+    # The nearer exit counts, and a looper has no exit through the side.
     path = np.minimum(to_side, to_end)
     direction = phi - path / bend
     return x_centre - bend * np.sin(direction), y_centre + bend * np.cos(direction), path
 
 
 def particle_kind(pdg: NDArray[np.int32]) -> Ints:
-    """Return HADRON, ELECTRON or MUON for charged particles, (n,)."""
+    """Returns (n,) HADRON, ELECTRON or MUON for the PDG numbers (n,) of charged particles."""
     code = np.abs(pdg)
     kind: Ints = np.select([code == 11, code == 13], [ELECTRON, MUON], default=HADRON)
     return kind
 
 
 def tracking_efficiency(kind: Ints, pt: Floats, eta: Floats) -> Floats:
-    """Return the probability (n,) that a charged particle leaves a track (card: TrackingEfficiency)."""
+    """Returns (n,) the probability that a charged particle leaves a track (card: TrackingEfficiency).
+
+    Args:
+        kind: (n,) HADRON, ELECTRON or MUON.
+        pt: (n,) GeV.
+        eta: (n,) pseudorapidity of the exit point.
+    """
     bounds = _PT_BOUNDS[kind]
     interval = (pt > bounds[:, 0]).astype(np.int64) + (pt > bounds[:, 1])
     efficiency = _EFFICIENCY[kind, (np.abs(eta) > 1.5).astype(np.int64), interval]
@@ -121,7 +133,13 @@ def tracking_efficiency(kind: Ints, pt: Floats, eta: Floats) -> Floats:
 
 
 def momentum_resolution(kind: Ints, pt: Floats, eta: Floats) -> Floats:
-    """Return sigma(pt) / pt, (n,), at most 1 (card: MomentumSmearing)."""
+    """Returns (n,) sigma(pt) / pt, at most 1 (card: MomentumSmearing).
+
+    Args:
+        kind: (n,) HADRON, ELECTRON or MUON.
+        pt: (n,) GeV.
+        eta: (n,) pseudorapidity of the exit point.
+    """
     region = np.searchsorted(_RESOLUTION_ETA, np.abs(eta))
     resolution = np.hypot(_RESOLUTION_CONSTANT[kind, region], _RESOLUTION_SLOPE[kind, region] * pt)
     capped: Floats = np.minimum(resolution, 1.0)
@@ -129,7 +147,7 @@ def momentum_resolution(kind: Ints, pt: Floats, eta: Floats) -> Floats:
 
 
 def log_normal(mean: Floats, sigma: Floats, rng: np.random.Generator) -> Floats:
-    """Draw positive values (n,) of the given mean and standard deviation, as Delphes smears."""
+    """Draws positive values (n,) of the given mean and standard deviation, as Delphes smears."""
     width = np.sqrt(np.log1p((sigma / mean) ** 2))
     gauss = rng.standard_normal(len(mean))
     factor: Floats = np.exp(width * gauss - 0.5 * width**2)

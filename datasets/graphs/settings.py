@@ -1,4 +1,4 @@
-"""What a graph data set is made with."""
+"""Settings of a graph data set."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from datasets.store import FORMAT_VERSION
 from datasets.trackml.layers import DETECTORS
 
 GRAPH_VERSION = 1
-"""Goes up when equal settings begin to give other graphs."""
+"""Version of the construction, raised when equal settings begin to give different graphs."""
 
 
 @dataclass(frozen=True)
 class GraphSettings:
-    """How hits become graphs; equal settings give equal graphs.
+    """Settings of the way from hits to graphs. Equal settings give equal graphs.
 
     Args:
-        detector: "barrel", its ten layers, or "full".
-        pt_min: particles from this pt on are of interest, GeV.
-        idealised: leave out noise and the hits of particles below pt_min, keep one hit per particle
-            and layer.
-        phi_slope_max: upper limit of |dphi / dr| of a doublet, 1/mm.
-        z0_max: upper limit of |z0| of a doublet, mm.
-        phi_sectors: sectors in phi that an event is cut into.
-        eta_sectors: sectors in eta.
-        sector_overlap: how far a sector reaches into each of its neighbours, in its own widths.
+        detector: Part of the detector: "barrel" for its ten layers, or "full".
+        pt_min: Smallest pt of particles of interest, GeV.
+        idealised: Whether noise and the hits of particles below ``pt_min`` are left out, and one hit per
+            particle and layer is used.
+        phi_slope_max: Upper limit of |dphi / dr| of a doublet, 1/mm.
+        z0_max: Upper limit of |z0| of a doublet, mm.
+        phi_sectors: Number of sectors in phi that an event is cut into.
+        eta_sectors: Number of sectors in eta.
+        sector_overlap: Reach of a sector into each of its neighbours, in widths of a sector.
     """
 
     detector: str = "barrel"
@@ -56,7 +56,7 @@ class GraphSettings:
             object.__setattr__(self, name, float(getattr(self, name)))  # 1 and 1.0 are one key
 
     def key(self) -> str:
-        """Return 12 hexadecimal digits that name these settings, for cache folders."""
+        """Returns 12 hexadecimal digits that name these settings, for cache folders."""
         versions = {"format_version": FORMAT_VERSION, "graph_version": GRAPH_VERSION}
         text = json.dumps({**asdict(self), **versions}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]

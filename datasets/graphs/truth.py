@@ -1,4 +1,4 @@
-"""What the truth says of an event's hits: whose they are, one of each layer, and which are true doublets."""
+"""The truth about an event's hits: their particles, one hit of each layer, and the true doublets."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ Indices = NDArray[np.int64]
 
 
 def particle_rows(hit_particle_id: NDArray[np.int64], particle_id: NDArray[np.int64]) -> Indices:
-    """Return for each hit the row of its particle, -1 for noise.
+    """Returns (hits,) the row of each hit's particle, -1 for noise.
 
     Args:
-        hit_particle_id: (hits,) 0 for noise.
-        particle_id: (particles,) in any order.
+        hit_particle_id: (hits,) particle of each hit, 0 for noise.
+        particle_id: (particles,) particles in any order.
 
     Raises:
-        DataError: a hit belongs to a particle that is not listed.
+        DataError: A hit belongs to a particle that is not listed.
     """
     order = np.argsort(particle_id, kind="stable")
-    known = np.append(particle_id[order], 0)  # something to compare with even where the list is empty
-    place = np.searchsorted(known[:-1], hit_particle_id)
-    listed = known[place] == hit_particle_id
+    sorted_id = np.append(particle_id[order], 0)  # one entry to compare with even where the list is empty
+    place = np.searchsorted(sorted_id[:-1], hit_particle_id)
+    listed = sorted_id[place] == hit_particle_id
     noise = hit_particle_id == 0
     if not (listed | noise).all():
-        lost = hit_particle_id[np.argmin(listed | noise)]
+        unknown = hit_particle_id[np.argmin(listed | noise)]
         raise DataError(
-            f"expected the particle of every hit in the table of particles, got none with id {lost}"
+            f"expected the particle of every hit in the table of particles, got none with id {unknown}"
         )
     return np.where(noise, -1, np.append(order, -1)[place])
 
@@ -37,16 +37,16 @@ def particle_rows(hit_particle_id: NDArray[np.int64], particle_id: NDArray[np.in
 def one_hit_per_layer(
     row: Indices, layer: NDArray[np.int32], r: NDArray[np.float64], z: NDArray[np.float64]
 ) -> Indices:
-    """Return the hits left when each particle keeps one in a layer: smallest r, on a disk smallest |z|.
+    """Returns one hit of each particle and layer: that of smallest r, or on a disk that of smallest |z|.
 
     Args:
-        row: (hits,) particle.
+        row: (hits,) row of each hit's particle.
         layer: (hits,) number of the layer.
-        r: (hits,) mm.
-        z: (hits,) mm.
+        r: (hits,) distance from the beam, mm.
+        z: (hits,) position along the beam, mm.
 
     Returns:
-        The hits kept, ascending.
+        The rows of these hits, ascending.
     """
     depth = np.where(layer < len(BARREL), r, np.abs(z))
     order = np.lexsort((depth, layer, row))
@@ -56,31 +56,36 @@ def one_hit_per_layer(
 def true_doublets(
     row: Indices, layer: NDArray[np.int32], distance: NDArray[np.float64]
 ) -> tuple[Indices, Indices]:
-    """Return pairs of hits on consecutive layers of a track, the earlier hit and the later one.
+    """Returns pairs of hits on consecutive layers of a track, the earlier hit and the later one.
 
-    A track meets its layers in the order of `distance`, and each layer once: where modules overlap, or a
-    track comes back, the first hit stands for the layer.
+    A track meets its layers in the order of ``distance``, and each layer once: where modules overlap, or a
+    track comes back, the first hit represents the layer.
 
     Args:
-        row: (hits,) particle.
+        row: (hits,) row of each hit's particle.
         layer: (hits,) number of the layer.
-        distance: (hits,) from where the particle was produced, mm.
+        distance: (hits,) distance from the particle's vertex, mm.
     """
     order = np.lexsort((distance, row))
     _, first = np.unique(row[order] * len(LAYERS) + layer[order], return_index=True)
     order = order[np.sort(first)]
-    together = row[order[1:]] == row[order[:-1]]
-    return order[:-1][together], order[1:][together]
+    same_particle = row[order[1:]] == row[order[:-1]]
+    return order[:-1][same_particle], order[1:][same_particle]
 
 
 def doublet_keys(row: Indices, one: NDArray[np.int32], two: NDArray[np.int32]) -> Indices:
-    """Return one number for a particle and a pair of layers, in whatever order the layers come.
+    """Returns one number for each particle and pair of layers, whatever the order of the two layers.
 
     A true doublet counts as found if any two hits of its particle on its two layers are joined by an edge.
+
+    Args:
+        row: (pairs,) row of the particle.
+        one: (pairs,) number of a layer.
+        two: (pairs,) number of the other layer.
     """
     return (row * len(LAYERS) + np.minimum(one, two)) * len(LAYERS) + np.maximum(one, two)
 
 
 def _first_of_run(values: Indices) -> NDArray[np.bool_]:
-    """Mark in sorted values the first of each run of equal ones."""
+    """Marks the first value of each run of equal values in a sorted array."""
     return np.concatenate([[True], values[1:] != values[:-1]])[: len(values)]

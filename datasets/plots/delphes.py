@@ -1,4 +1,4 @@
-"""One page of plots of an MLPF data set, for a physicist to judge the events by."""
+"""The page of plots of an MLPF data set, by which a physicist can judge the events."""
 
 from __future__ import annotations
 
@@ -12,53 +12,56 @@ from numpy.typing import NDArray
 from datasets.delphes.generator import TABLE
 from datasets.delphes.simulation import CHARGED_HADRON, NEUTRAL_HADRON, NONE, PHOTON, TOWER, TRACK
 from datasets.delphes.tracker import MM_PER_GEV, RADIUS
-from datasets.plots.figure import new_figure
+from datasets.plots.figure import load_mplhep, new_figure
 from datasets.store import open_store
 
 CLASSES = ("none", "ch. hadron", "n. hadron", "photon", "electron", "muon")
 EVENTS_MAX = 500
-"""Events of each split that are drawn."""
+"""Largest number of events of each split that are drawn."""
 
 Columns = Mapping[str, NDArray[Any]]
 _ETA_BINS = np.linspace(-5.2, 5.2, 53)
 
 
 def plot_delphes(folder: Path, output: Path) -> Path:
-    """Draw multiplicities, spectra, responses and the bending of tracks on one page.
+    """Draws multiplicities, spectra, responses and the bending of tracks on one page.
 
-    The tracking efficiency itself cannot be had from a data set, which keeps no particle that left
-    neither a track nor a tower of its own; drawn instead is the share of charged-hadron targets that
-    are tracks.
+    A data set keeps no particle that left neither a track nor a tower of its own, so that the tracking
+    efficiency itself cannot be computed. The page shows the share of charged-hadron targets that are tracks.
 
     Args:
-        folder: a data set of the generator or of the public reader.
-        output: the page, .pdf or .png.
+        folder: Folder of a data set of the generator or of the public reader.
+        output: File of the page, .pdf or .png.
 
     Returns:
-        The page.
+        The file.
 
     Raises:
-        DataError: the data set or matplotlib is missing, or the output is neither .pdf nor .png.
+        DataError: The data set or matplotlib is missing, or the output is neither .pdf nor .png.
     """
     figure = new_figure(output, (16, 12))
-    import mplhep
+    histplot = load_mplhep().histplot
 
+    # The first panel compares the splits, the others show all events together.
     store = open_store(folder)
     splits = {name: _columns(split.table(TABLE)) for name, split in store.splits.items()}
-    everything = {
+    all_rows = {
         name: np.concatenate([split[name] for split in splits.values()]) for name in ("inputs", "targets")
     }
 
     axes = figure.subplots(3, 4)
-    _multiplicities(axes[0, 0], mplhep.histplot, splits)
+    _draw_multiplicities(axes[0, 0], histplot, splits)
     panels: list[Callable[[Any, Any, NDArray[Any], NDArray[Any]], None]]
-    panels = [_composition, _pt, _eta, _target_pt, _target_eta, _tower_energy, _tower_eta]
-    panels += [_track_response, _tower_response, _tracked_share, _bending]
+    panels = [_draw_composition, _draw_pt, _draw_eta, _draw_target_pt, _draw_target_eta]
+    panels += [_draw_tower_energy, _draw_tower_eta, _draw_track_response, _draw_tower_response]
+    panels += [_draw_tracked_share, _draw_bending]
     for axis, panel in zip(axes.flat[1:], panels, strict=True):
-        panel(axis, mplhep.histplot, everything["inputs"], everything["targets"])
+        panel(axis, histplot, all_rows["inputs"], all_rows["targets"])
+
+    # Legends come last, when the height of the curves below them is known.
     for axis in axes.flat:
         if axis.get_legend_handles_labels()[0]:
-            _legend(axis)
+            _add_legend(axis)
     counts = ", ".join(f"{name}: {len(split['lengths'])} events" for name, split in splits.items())
     origin = store.manifest.get("generator", store.manifest.get("reader", "unknown origin"))
     figure.suptitle(f"{folder.name}, {origin} ({counts})")
@@ -67,6 +70,7 @@ def plot_delphes(folder: Path, output: Path) -> Path:
 
 
 def _columns(table: Any) -> dict[str, NDArray[Any]]:
+    """Returns the rows of the events that are drawn, and the numbers of elements and tracks of each event."""
     offsets = table.offsets[: EVENTS_MAX + 1]
     rows = {name: np.array(column[: offsets[-1]]) for name, column in table.columns.items()}
     is_track = rows["inputs"][:, 0] == TRACK
@@ -82,15 +86,16 @@ def _draw(
     label: str,
     density: bool = False,
 ) -> None:
+    """Draws a histogram, as counts or normalised to 1."""
     counts, edges = np.histogram(values, bins)
     scale = 1.0 / max(counts.sum(), 1) / np.diff(edges) if density else np.ones(len(counts))
-    # Variances given: otherwise mplhep wants scipy to find the error bars.
+    # Without variances, mplhep computes the error bars with scipy, which need not be installed.
     heights, variances = counts * scale, counts * scale**2
     histplot(heights, edges, w2=variances, w2method="sqrt", ax=axis, label=label)
 
 
-def _legend(axis: Any) -> None:
-    """Put a legend at the top, with room for it above the curves."""
+def _add_legend(axis: Any) -> None:
+    """Puts a legend at the top, with room for it above the curves."""
     low, high = axis.get_ylim()
     entries = len(axis.get_legend_handles_labels()[0])
     if axis.get_yscale() == "log":
@@ -100,17 +105,19 @@ def _legend(axis: Any) -> None:
     axis.legend(fontsize="small", frameon=False, loc="upper right")
 
 
-def _multiplicities(axis: Any, histplot: Callable[..., Any], splits: Mapping[str, Columns]) -> None:
+def _draw_multiplicities(axis: Any, histplot: Callable[..., Any], splits: Mapping[str, Columns]) -> None:
+    """Draws the numbers of tracks and towers per event, split by split."""
     counts = {f"{name}, tracks": split["tracks"] for name, split in splits.items()}
     counts |= {f"{name}, towers": split["lengths"] - split["tracks"] for name, split in splits.items()}
-    every = np.concatenate(list(counts.values()))
-    bins = np.linspace(0.9 * every.min(), 1.1 * every.max() + 1, 25)
+    all_counts = np.concatenate(list(counts.values()))
+    bins = np.linspace(0.9 * all_counts.min(), 1.1 * all_counts.max() + 1, 25)
     for label, values in counts.items():
         _draw(axis, histplot, values, bins, label)
     axis.set(xlabel="elements per event", ylabel="events")
 
 
-def _composition(axis: Any, _: Any, inputs: NDArray[Any], targets: NDArray[Any]) -> None:
+def _draw_composition(axis: Any, _: Any, inputs: NDArray[Any], targets: NDArray[Any]) -> None:
+    """Draws the shares of the classes among all elements, for tracks and towers."""
     for shift, kind, label in ((-0.2, TRACK, "tracks"), (0.2, TOWER, "towers")):
         chosen = targets[inputs[:, 0] == kind, 0].astype(np.int64)
         axis.bar(np.arange(6) + shift, np.bincount(chosen, minlength=6) / len(inputs), 0.4, label=label)
@@ -118,7 +125,8 @@ def _composition(axis: Any, _: Any, inputs: NDArray[Any], targets: NDArray[Any])
     axis.set_xticks(range(6), CLASSES, rotation=30, fontsize="small")
 
 
-def _pt(axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], targets: NDArray[Any]) -> None:
+def _draw_pt(axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], targets: NDArray[Any]) -> None:
+    """Draws the pt of tracks, measured and generated, and the Et of towers."""
     bins = np.geomspace(0.05, 500, 61)
     track = inputs[:, 0] == TRACK
     _draw(axis, histplot, inputs[track, 1], bins, "tracks, measured")
@@ -127,47 +135,54 @@ def _pt(axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], targets: 
     axis.set(xscale="log", yscale="log", xlabel=r"$p_T$ or $E_T$ [GeV]", ylabel="elements")
 
 
-def _eta(axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], _: Any) -> None:
+def _draw_eta(axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], _: Any) -> None:
+    """Draws eta of tracks at the vertex and at the exit point."""
     track = inputs[:, 0] == TRACK
     _draw(axis, histplot, inputs[track, 2], _ETA_BINS, "tracks, momentum")
     _draw(axis, histplot, inputs[track, 6], _ETA_BINS, "tracks, exit point")
     axis.set(xlabel=r"$\eta$", ylabel="tracks")
 
 
-def _target_pt(axis: Any, histplot: Callable[..., Any], _: Any, targets: NDArray[Any]) -> None:
+def _draw_target_pt(axis: Any, histplot: Callable[..., Any], _: Any, targets: NDArray[Any]) -> None:
+    """Draws the generated pt of the targets of each class."""
     for kind, label in enumerate(CLASSES):
         if kind != NONE:
             _draw(axis, histplot, targets[targets[:, 0] == kind, 2], np.geomspace(0.05, 500, 61), label)
     axis.set(xscale="log", yscale="log", xlabel=r"generated $p_T$ [GeV]", ylabel="targets")
 
 
-def _target_eta(axis: Any, histplot: Callable[..., Any], _: Any, targets: NDArray[Any]) -> None:
+def _draw_target_eta(axis: Any, histplot: Callable[..., Any], _: Any, targets: NDArray[Any]) -> None:
+    """Draws the generated eta of the targets of each class."""
     for kind, label in enumerate(CLASSES):
         if kind != NONE:
             _draw(axis, histplot, targets[targets[:, 0] == kind, 3], _ETA_BINS, label)
     axis.set(yscale="log", xlabel=r"generated $\eta$", ylabel="targets")
 
 
-def _calorimeters(inputs: NDArray[Any]) -> dict[str, NDArray[np.bool_]]:
+def _calorimeter_rows(inputs: NDArray[Any]) -> dict[str, NDArray[np.bool_]]:
+    """Returns (rows,) which rows are towers of each calorimeter."""
     tower = inputs[:, 0] == TOWER
     return {"ECAL": tower & (inputs[:, 6] > 0.0), "HCAL": tower & (inputs[:, 7] > 0.0)}
 
 
-def _tower_energy(axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], _: Any) -> None:
-    for label, chosen in _calorimeters(inputs).items():
+def _draw_tower_energy(axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], _: Any) -> None:
+    """Draws the energy of the towers of each calorimeter."""
+    for label, chosen in _calorimeter_rows(inputs).items():
         _draw(axis, histplot, inputs[chosen, 5], np.geomspace(0.4, 4000, 61), label)
     axis.set(xscale="log", yscale="log", xlabel="tower energy [GeV]", ylabel="towers")
 
 
-def _tower_eta(axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], _: Any) -> None:
-    for label, chosen in _calorimeters(inputs).items():
+def _draw_tower_eta(axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], _: Any) -> None:
+    """Draws the eta of the towers of each calorimeter."""
+    for label, chosen in _calorimeter_rows(inputs).items():
         _draw(axis, histplot, inputs[chosen, 2], _ETA_BINS, label)
     axis.set(xlabel=r"tower $\eta$", ylabel="towers")
 
 
-def _track_response(
+def _draw_track_response(
     axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], targets: NDArray[Any]
 ) -> None:
+    """Draws measured over generated pt of hadron tracks in three regions of eta."""
     hadrons = (inputs[:, 0] == TRACK) & (targets[:, 0] == CHARGED_HADRON)
     for low, high in ((0.0, 0.5), (0.5, 1.5), (1.5, 2.5)):
         outer = np.abs(inputs[:, 6])
@@ -178,29 +193,32 @@ def _track_response(
     axis.set(xlabel=r"$p_T$ of hadron tracks, measured / generated", ylabel="density")
 
 
-def _tower_response(
+def _draw_tower_response(
     axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], targets: NDArray[Any]
 ) -> None:
-    for (label, chosen), kind in zip(_calorimeters(inputs).items(), (PHOTON, NEUTRAL_HADRON), strict=True):
+    """Draws tower energy over target energy for the particle that each calorimeter is made for."""
+    towers = _calorimeter_rows(inputs).items()
+    for (label, chosen), kind in zip(towers, (PHOTON, NEUTRAL_HADRON), strict=True):
         pure = chosen & (targets[:, 0] == kind) & (targets[:, 6] > 10.0)
         ratio = inputs[pure, 5] / targets[pure, 6]
         _draw(axis, histplot, ratio, np.linspace(0, 3, 61), f"{label}, {CLASSES[kind]}", density=True)
     axis.set(xlabel="tower energy / target energy, target > 10 GeV", ylabel="density")
 
 
-def _tracked_share(axis: Any, _: Any, inputs: NDArray[Any], targets: NDArray[Any]) -> None:
+def _draw_tracked_share(axis: Any, _: Any, inputs: NDArray[Any], targets: NDArray[Any]) -> None:
+    """Draws the share of charged-hadron targets that are tracks, by eta."""
     hadron = targets[:, 0] == CHARGED_HADRON
     bins = np.linspace(-2.6, 2.6, 27)
-    every, _edges = np.histogram(targets[hadron, 3], bins)
+    total, _edges = np.histogram(targets[hadron, 3], bins)
     tracked, _edges = np.histogram(targets[hadron & (inputs[:, 0] == TRACK), 3], bins)
-    filled = every > 0
+    filled = total > 0
     centres = 0.5 * (bins[1:] + bins[:-1])
-    axis.plot(centres[filled], tracked[filled] / every[filled], "o", markersize=4)
+    axis.plot(centres[filled], tracked[filled] / total[filled], "o", markersize=4)
     axis.set(xlabel=r"generated $\eta$", ylabel="charged-hadron targets that are tracks", ylim=(0.0, 1.05))
 
 
-def _bending(axis: Any, _: Any, inputs: NDArray[Any], __: Any) -> None:
-    """Turn from the vertex to the exit point; a central track of radius r turns asin(R / 2r)."""
+def _draw_bending(axis: Any, _: Any, inputs: NDArray[Any], __: Any) -> None:
+    """Draws the turn from the vertex to the exit point, which is asin(R / 2r) for a track of radius r."""
     tracks = inputs[(inputs[:, 0] == TRACK) & (np.abs(inputs[:, 6]) < 1.2)][:4000]
     turn = np.arctan2(tracks[:, 7], tracks[:, 8]) - np.arctan2(tracks[:, 3], tracks[:, 4])
     turn = (turn + np.pi) % (2 * np.pi) - np.pi

@@ -1,4 +1,4 @@
-"""The page of plots that suits a data set."""
+"""The page of plots of a data set of any kind."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from datasets.store import open_store
 
 
 def plot(folder: Path, output: Path) -> Path:
-    """Draw distributions of an MLPF data set, or an event of a data set of hits or graphs.
+    """Draws distributions of an MLPF data set, or an event of a data set of hits or graphs.
 
     Args:
-        folder: the data set.
-        output: the page, .pdf or .png.
+        folder: Folder of the data set.
+        output: File of the page, .pdf or .png.
 
     Returns:
-        The page.
+        The file.
 
     Raises:
-        DataError: the data set or matplotlib is missing, or the output is neither .pdf nor .png.
+        DataError: The data set or matplotlib is missing, or the output is neither .pdf nor .png.
     """
     splits = open_store(folder, verify=False).splits.values()
     of_mlpf = all(TABLE in split.tables for split in splits)

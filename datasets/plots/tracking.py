@@ -1,4 +1,4 @@
-"""One page that shows a tracking event: hits, true tracks, and the edges of its graph, in x-y and r-z."""
+"""The page of a tracking event: hits, true tracks and the edges of its graph, in x-y and r-z."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from numpy.typing import NDArray
 
 from datasets.graphs.dataset import NODES, read_graph
 from datasets.graphs.doublets import Points
-from datasets.graphs.event import NHITS_MIN
+from datasets.graphs.tables import NHITS_MIN
 from datasets.graphs.truth import particle_rows
 from datasets.plots.figure import new_figure
 from datasets.store import Split, open_store
 from datasets.trackml.columns import read_event
 
 TRACKS_MAX = 60
-"""True tracks that are drawn: those of highest pt."""
+"""Largest number of true tracks that are drawn, those of highest pt."""
 
 EDGES_MAX = 3000
-"""Edges of each kind that are drawn, evenly out of all of them."""
+"""Largest number of edges of each kind that are drawn, spread evenly over all of them."""
 
 _KINDS = {
     "edges, false": ("0.45", 0.4),
     "edges, true": ("tab:blue", 0.6),
     "true doublets, lost": ("tab:red", 1.2),
 }
-"""Colour and width of what is drawn of a graph, from the bottom to the top."""
+"""Colour and line width of each kind of doublets of a graph, from the bottom of the drawing to the top."""
 
 Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class _Scene:
-    """What is drawn of an event.
+    """The parts of an event that are drawn.
 
     Args:
-        name: of the event, for the title.
-        points: the hits.
-        particle: (hits,) row of the particles, -1 for noise.
-        pt: (particles,) GeV.
-        doublets: pairs of hits (pairs, 2), by the names of `_KINDS`; none for a data set of hits.
+        name: Name of the event, for the title.
+        points: Positions of the hits.
+        particle: (hits,) row of each hit's particle, -1 for noise.
+        pt: (particles,) transverse momentum, GeV.
+        doublets: (pairs, 2) pairs of hits by the names of ``_KINDS``. Empty for a data set of hits.
     """
 
     name: str
@@ -54,18 +54,19 @@ class _Scene:
 
 
 def plot_event(folder: Path, output: Path) -> Path:
-    """Draw the first event, or sector of it, of a data set of hits or graphs.
+    """Draws the first event of a data set of hits, or the first graph of a data set of graphs.
 
     Args:
-        folder: the data set.
-        output: the page, .pdf or .png.
+        folder: Folder of the data set.
+        output: File of the page, .pdf or .png.
 
     Returns:
-        The page.
+        The file.
 
     Raises:
-        DataError: the data set or matplotlib is missing, or the output is neither .pdf nor .png.
+        DataError: The data set or matplotlib is missing, or the output is neither .pdf nor .png.
     """
+    # One row of axes for the hits and tracks, and one for the doublets of a graph.
     store = open_store(folder)
     split = next(iter(store.splits.values()))
     scene = _scene_of_graph(split) if NODES in split.tables else _scene_of_hits(split)
@@ -75,6 +76,8 @@ def plot_event(folder: Path, output: Path) -> Path:
     _draw_tracks(axes[0], scene)
     if scene.doublets:
         _draw_doublets(axes[1], scene)
+
+    # Both views of a row share their labels and get a legend above, where it hides no hit.
     for row in axes:
         row[0].set(xlabel="x [mm]", ylabel="y [mm]", aspect="equal")
         row[1].set(xlabel="z [mm]", ylabel="r [mm]")
@@ -86,6 +89,7 @@ def plot_event(folder: Path, output: Path) -> Path:
 
 
 def _scene_of_hits(split: Split) -> _Scene:
+    """Returns the first event of a data set of hits."""
     event = read_event(split, 0)
     x, y, z = event.hits["position"].astype(np.float64).T
     particle = particle_rows(event.hits["particle_id"], event.particles["particle_id"])
@@ -94,20 +98,21 @@ def _scene_of_hits(split: Split) -> _Scene:
 
 
 def _scene_of_graph(split: Split) -> _Scene:
+    """Returns the first graph of a data set of graphs."""
     graph = read_graph(split, 0)
     label = graph.edges["label"] > 0
-    found = (graph.edges["index"][~label], graph.edges["index"][label], graph.lost_doublets["index"])
+    doublets = (graph.edges["index"][~label], graph.edges["index"][label], graph.lost_doublets["index"])
     return _Scene(
         f"{split.name} event {graph.sector['event'][0]}, a graph of {len(graph.nodes['hit']):,} nodes",
         graph.points(),
         graph.nodes["particle"],
         graph.particles["pt"],
-        dict(zip(_KINDS, found, strict=True)),
+        dict(zip(_KINDS, doublets, strict=True)),
     )
 
 
 def _draw_tracks(axes: NDArray[Any], scene: _Scene) -> None:
-    """Draw all hits, and lines along the tracks of highest pt."""
+    """Draws all hits, and lines along the tracks of highest pt."""
     nhits = np.bincount(scene.particle[scene.particle >= 0], minlength=len(scene.pt))
     by_pt = np.argsort(-scene.pt, kind="stable")
     drawn = by_pt[nhits[by_pt] >= NHITS_MIN][:TRACKS_MAX]
@@ -122,7 +127,7 @@ def _draw_tracks(axes: NDArray[Any], scene: _Scene) -> None:
 
 
 def _draw_doublets(axes: NDArray[Any], scene: _Scene) -> None:
-    """Draw edges and lost doublets."""
+    """Draws edges and lost doublets."""
     _draw_hits(axes, scene, None)
     for kind, (colour, width) in _KINDS.items():
         pairs = scene.doublets[kind]
@@ -132,6 +137,7 @@ def _draw_doublets(axes: NDArray[Any], scene: _Scene) -> None:
 
 
 def _draw_hits(axes: NDArray[Any], scene: _Scene, label: str | None) -> None:
+    """Draws all hits as points, smaller where they are many."""
     size = 3.0 if len(scene.points) < 10_000 else 1.5
     for axis, (across, up) in zip(axes, _views(scene.points), strict=True):
         axis.plot(across, up, ".", color="0.8", markersize=size, rasterized=True, label=label, zorder=1)
@@ -140,7 +146,7 @@ def _draw_hits(axes: NDArray[Any], scene: _Scene, label: str | None) -> None:
 def _draw_pairs(
     axes: NDArray[Any], scene: _Scene, pairs: Indices, colour: str, width: float, label: str | None
 ) -> None:
-    """Draw a straight line for each pair of hits."""
+    """Draws a straight line for each pair of hits."""
     from matplotlib.collections import LineCollection
 
     for axis, view in zip(axes, _views(scene.points), strict=True):
@@ -151,5 +157,5 @@ def _draw_pairs(
 
 
 def _views(points: Points) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Return x and y, z and r."""
+    """Returns the coordinates of both views, mm: x and y, then z and r."""
     return [(points.r * np.cos(points.phi), points.r * np.sin(points.phi)), (points.z, points.r)]

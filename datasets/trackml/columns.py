@@ -1,15 +1,20 @@
 """Tracking events: the columns of a hits data set, the layers of the TrackML detector, reading and writing.
 
-Split "train" and split "validation" hold two tables; positions in mm, momenta in GeV:
+Split "train" and split "validation" hold two tables. Positions are in mm, momenta in GeV:
 
 hits, in the order of hit_id
-    hit_id int32; position (rows, 3) float32, x y z as measured; volume_id, layer_id, module_id int32;
-    particle_id int64, 0 for noise; true_position (rows, 3) float32; true_momentum (rows, 3) float32;
-    weight float32: the hit's share of the TrackML score, 0 for noise
+    hit_id                          int32
+    position                        (rows, 3) float32, x, y and z as measured
+    volume_id, layer_id, module_id  int32
+    particle_id                     int64, 0 for noise
+    true_position, true_momentum    (rows, 3) float32
+    weight                          float32, the hit's share of the TrackML score, 0 for noise
 particles
-    particle_id int64; particle_type int32, the PDG number or 0 where it is not known;
-    vertex (rows, 3) float32, where it was produced; momentum (rows, 3) float32, there;
-    charge int32, in units of the positron's; nhits int32
+    particle_id                     int64
+    particle_type                   int32, the PDG number, or 0 where it is not known
+    vertex, momentum                (rows, 3) float32, position and momentum at production
+    charge                          int32, in units of the positron's
+    nhits                           int32
 """
 
 from __future__ import annotations
@@ -42,7 +47,7 @@ CROSSING = np.dtype(
 MODULE = np.dtype(
     [("volume_id", np.int32), ("layer_id", np.int32), ("module_id", np.int32), ("centre", np.float64, 3)]
 )
-"""A sensitive module of the detector; its centre in mm."""
+"""A sensitive module of the detector, with its centre in mm."""
 
 HIT_COLUMNS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
     "hit_id": (np.int32, ()),
@@ -70,11 +75,11 @@ PARTICLE_COLUMNS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
 
 @dataclass(frozen=True)
 class HitEvent:
-    """One event; the columns are laid out as the module says.
+    """One event, with columns laid out as the module says.
 
     Args:
-        hits: the columns of the table "hits".
-        particles: the columns of the table "particles".
+        hits: Columns of the table "hits".
+        particles: Columns of the table "particles".
     """
 
     hits: Mapping[str, NDArray[Any]]
@@ -82,24 +87,25 @@ class HitEvent:
 
 
 def read_event(split: Split, index: int) -> HitEvent:
-    """Return event `index` of a split of a hits data set.
+    """Returns event number ``index`` of a split of a data set of hits.
 
     Raises:
-        DataError: the split has no such tables: it is another kind of data set.
+        DataError: The split has no tables of hits, because it is of a different kind of data set.
     """
     return HitEvent(_rows(split.table(HITS), index), _rows(split.table(PARTICLES), index))
 
 
 def _rows(table: Table, index: int) -> dict[str, NDArray[Any]]:
+    """Returns the rows of one event in each column of a table."""
     start, stop = table.offsets[index : index + 2]
     return {name: np.asarray(column[start:stop]) for name, column in table.columns.items()}
 
 
 def append_events(writer: Writer, split: str, events: Sequence[HitEvent]) -> None:
-    """Add events to a split of the data set that `writer` writes.
+    """Adds events to a split of the data set that ``writer`` writes.
 
     Raises:
-        DataError: the disk is full or cannot be written.
+        DataError: The disk is full or cannot be written.
     """
     for table, parts in (
         (HITS, [event.hits for event in events]),

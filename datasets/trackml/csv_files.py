@@ -1,23 +1,18 @@
-"""One tracking event as TrackML CSV files, read and written.
+"""Reader and writer of one tracking event as TrackML CSV files.
 
     eventNNNNNNNNN-hits.csv        hit_id, x, y, z, volume_id, layer_id, module_id
     eventNNNNNNNNN-truth.csv       hit_id, particle_id, tx, ty, tz, tpx, tpy, tpz, weight
     eventNNNNNNNNN-particles.csv   particle_id, particle_type, vx, vy, vz, px, py, pz, q, nhits
 
-Plain or gzipped (.csv.gz); mm, GeV, charges in units of the positron's. Columns may stand in any order and
-others are passed over. Files of the challenge's accuracy phase have no particle_type: it is 0 then. Files
-eventNNNNNNNNN-cells.csv may be there and are not read.
+Positions are in mm, momenta in GeV and charges in units of the positron's. Columns may be in any order, and
+further columns are left out. Files of the challenge's accuracy phase have no ``particle_type``, which is 0
+then. Files ``eventNNNNNNNNN-cells.csv`` may be there and are not read. ``datasets.trackml.csv_table`` says in
+which forms a file is read.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
-import warnings
-import zipfile
-import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +21,7 @@ from numpy.typing import NDArray
 
 from datasets.errors import DataError
 from datasets.trackml.columns import HIT_COLUMNS, PARTICLE_COLUMNS, HitEvent
+from datasets.trackml.csv_table import File, read_rows, read_text, shortened
 from datasets.trackml.layers import LAYERS
 
 Columns = Mapping[str, NDArray[Any]]
@@ -56,33 +52,23 @@ FILES = {
 }
 """The files of an event, their columns in our tables, and the columns in the file that make them up."""
 
+HEAD = 4096
+"""Number of bytes at the beginning of a file that hold its header and, if there are any, some rows."""
+
 _OPTIONAL = "particle_type"
 
 
-@dataclass(frozen=True)
-class File:
-    """A file to read.
-
-    Args:
-        name: what to call it in a message.
-        read: returns its bytes, gunzipped or not.
-    """
-
-    name: str
-    read: Callable[[], bytes]
-
-
 def read_files(files: Mapping[str, File]) -> HitEvent:
-    """Read an event.
+    """Reads an event.
 
     Args:
-        files: one for each of `FILES`.
+        files: One for each of ``FILES``.
 
     Returns:
         The event, hits in the order of hit_id, particles as in the file.
 
     Raises:
-        DataError: a file is damaged, or the files do not belong together.
+        DataError: A file is damaged, or the files do not belong together.
     """
     tables = {kind: _read_table(files[kind], kind) for kind in FILES}
     _check({kind: files[kind].name for kind in FILES}, tables)
@@ -93,23 +79,26 @@ def read_files(files: Mapping[str, File]) -> HitEvent:
 
 
 def write_files(event: HitEvent, folder: Path, number: int) -> None:
-    """Write an event; the numbers in the text are exact.
+    """Writes an event. The numbers in the text are exact.
 
     Args:
-        event: the event.
-        folder: where the files go.
-        number: of the event, up to nine digits.
+        event: Event to write.
+        folder: Folder of the files.
+        number: Number of the event, up to nine digits.
 
     Raises:
-        OSError: the disk is full or cannot be written.
+        OSError: The disk is full or cannot be written.
     """
     for kind, layout in FILES.items():
+        # A column of our tables may be several columns of the file.
         columns = event.particles if kind == "particles" else event.hits
         fields = {
             name: field
             for ours, names in layout.items()
             for name, field in zip(names, columns[ours].reshape(-1, len(names)).T, strict=True)
         }
+
+        # A structured array keeps integers of 64 bits beside floats.
         rows = np.empty(len(columns["particle_id"]), [(name, field.dtype) for name, field in fields.items()])
         for name, field in fields.items():
             rows[name] = field
@@ -118,47 +107,78 @@ def write_files(event: HitEvent, folder: Path, number: int) -> None:
             np.savetxt(file, rows, fmt=formats, delimiter=",", header=",".join(fields), comments="")
 
 
-def _read_table(file: File, kind: str) -> dict[str, NDArray[Any]]:
-    """Return the columns of a file, laid out as `datasets.trackml.columns` says."""
-    header, _, body = _text(file).partition("\n")
-    found = [name.strip() for name in header.split(",")]
-    layout = {ours: names for ours, names in FILES[kind].items() if ours != _OPTIONAL or _OPTIONAL in found}
-    places = [name for names in layout.values() for name in names]
-    if not set(places) <= set(found):
-        raise DataError(f"{file.name}: expected columns {', '.join(places)}; got {', '.join(found)}")
-    types = PARTICLE_COLUMNS if kind == "particles" else HIT_COLUMNS
-    rows = np.zeros(0, dtype=[(ours, *types[ours]) for ours in layout])
-    if body.strip():
-        rows = _parse(file, body, rows.dtype, [found.index(name) for name in places])
-    columns = {ours: np.ascontiguousarray(rows[ours]) for ours in layout}
-    if kind == "particles":
-        columns.setdefault(_OPTIONAL, np.zeros(len(rows), np.int32))
-        columns = {name: columns[name] for name in PARTICLE_COLUMNS}
-    return columns
+def has_no_hits(files: Mapping[str, File]) -> bool:
+    """Returns whether an event is empty: its files of hits and truth have a header and no rows.
+
+    Only the beginnings of the files are read. A file that is damaged counts as one that has rows, so that
+    ``read_files`` names the damage.
+
+    Args:
+        files: One for each of ``FILES``.
+    """
+    return all(_has_header_only(files[kind], kind) for kind in ("hits", "truth"))
 
 
-def _text(file: File) -> str:
+def check_format(file: File) -> None:
+    """Refuses a file of hits as ACTS writes them.
+
+    Args:
+        file: A file of hits. Nothing is said of one that cannot be read.
+
+    Raises:
+        DataError: It is of the format of ACTS.
+    """
     try:
-        content = file.read()
-        return (gzip.decompress(content) if file.name.endswith(".gz") else content).decode()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file.name}: expected text, got bytes that are none") from error
-    # zipfile raises RuntimeError for an encrypted file, NotImplementedError for an unknown compression.
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
-        raise DataError(f"{file.name} is damaged or cannot be read: {error}") from error
+        names = read_text(file, HEAD).column_names()
+    except DataError:
+        return
+    _refuse_acts(file.name, names)
 
 
-def _parse(file: File, body: str, dtype: np.dtype[Any], places: list[int]) -> NDArray[Any]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # numpy would read an integer like 4.5 and only warn
-        try:
-            return np.loadtxt(io.StringIO(body), dtype, comments=None, delimiter=",", usecols=places, ndmin=1)
-        except (ValueError, OverflowError, Warning) as error:
-            raise DataError(f"{file.name}: expected numbers below the header, got: {error}") from error
+def _has_header_only(file: File, kind: str) -> bool:
+    try:
+        text = read_text(file, HEAD)
+    except DataError:
+        return False
+    return not text.body.strip() and set(_columns(kind, [])) <= set(text.column_names())
+
+
+def _refuse_acts(name: str, columns: list[str]) -> None:
+    """Refuses the columns of ACTS' own CSV files."""
+    if "geometry_id" in columns or "particle_id_pv" in columns:
+        version = "ACTS 44 or later" if "particle_id_pv" in columns else "ACTS"
+        raise DataError(f"{name}: expected CSV of TrackML, got CSV of {version}, which has other columns")
+
+
+def _columns(kind: str, names: list[str]) -> list[str]:
+    """Returns the columns to read of a file with columns ``names``."""
+    layout = FILES[kind]
+    return [name for ours in layout if ours != _OPTIONAL or _OPTIONAL in names for name in layout[ours]]
+
+
+def _read_table(file: File, kind: str) -> dict[str, NDArray[Any]]:
+    """Returns the columns of a file, laid out as ``datasets.trackml.columns`` says."""
+    text = read_text(file)
+    names = text.column_names()
+    columns = _columns(kind, names)
+    if not set(columns) <= set(names):
+        _refuse_acts(file.name, names)
+        raise DataError(f"{file.name}: expected columns {', '.join(columns)}; got {shortened(text.header)!r}")
+
+    # A row has the fields of our tables, some of which are made up of several columns.
+    types = PARTICLE_COLUMNS if kind == "particles" else HIT_COLUMNS
+    fields = [ours for ours in FILES[kind] if ours != _OPTIONAL or _OPTIONAL in names]
+    rows = read_rows(text, np.dtype([(ours, *types[ours]) for ours in fields]), columns)
+    table = {ours: np.ascontiguousarray(rows[ours]) for ours in fields}
+    if kind == "particles":
+        table.setdefault(_OPTIONAL, np.zeros(len(rows), np.int32))
+        table = {ours: table[ours] for ours in PARTICLE_COLUMNS}
+    return table
 
 
 def _check(names: Mapping[str, str], tables: Mapping[str, Columns]) -> None:
-    """Refuse tables that are impossible or do not belong together."""
+    """Refuses tables that are impossible or do not belong together."""
+    # Each table on its own.
     hits, truth, particles = (tables[kind] for kind in FILES)
     for kind, key in (("hits", "hit_id"), ("truth", "hit_id"), ("particles", "particle_id")):
         _check_unique(names[kind], key, tables[kind][key])
@@ -166,21 +186,25 @@ def _check(names: Mapping[str, str], tables: Mapping[str, Columns]) -> None:
     if not len(hits["hit_id"]):
         raise DataError(f"{names['hits']}: expected hits, got none")
     _check_layers(names["hits"], hits)
-    lines, others = f"a line for each hit of {names['hits']}", f"each hit of {names['truth']}"
-    _check_listed(names["truth"], lines, "hit_id", hits["hit_id"], truth["hit_id"])
-    _check_listed(names["hits"], others, "hit_id", truth["hit_id"], hits["hit_id"])
-    found = truth["particle_id"][truth["particle_id"] != 0]
-    made = f"each particle of {names['truth']}"
-    _check_listed(names["particles"], made, "particle_id", found, particles["particle_id"])
+
+    # Hits and truth list the same hits, and every particle of the truth but noise is listed.
+    truth_lines, truth_hits = f"a line for each hit of {names['hits']}", f"each hit of {names['truth']}"
+    _check_listed(names["truth"], truth_lines, "hit_id", hits["hit_id"], truth["hit_id"])
+    _check_listed(names["hits"], truth_hits, "hit_id", truth["hit_id"], hits["hit_id"])
+    true_particles = truth["particle_id"][truth["particle_id"] != 0]
+    expected = f"each particle of {names['truth']}"
+    _check_listed(names["particles"], expected, "particle_id", true_particles, particles["particle_id"])
 
 
 def _check_unique(name: str, key: str, ids: NDArray[Any]) -> None:
+    """Refuses ids that are there twice."""
     values, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
         raise DataError(f"{name}: expected each {key} once, got {values[np.argmax(counts)]} more than once")
 
 
 def _check_finite(name: str, key: str, columns: Columns) -> None:
+    """Refuses numbers that are infinite or none."""
     for ours, column in columns.items():
         finite = np.isfinite(column).all(axis=tuple(range(1, column.ndim)))
         if not finite.all():
@@ -192,28 +216,31 @@ def _check_finite(name: str, key: str, columns: Columns) -> None:
 
 
 def _check_layers(name: str, hits: Columns) -> None:
-    """Refuse volumes and layers that the TrackML detector does not have."""
-    known: dict[int, list[int]] = {}
+    """Refuses volumes and layers that the TrackML detector does not have."""
+    layers: dict[int, list[int]] = {}
     for layer in LAYERS:
-        known.setdefault(layer.volume_id, []).append(layer.layer_id)
+        layers.setdefault(layer.volume_id, []).append(layer.layer_id)
     pairs = np.unique(np.stack([hits["volume_id"], hits["layer_id"]], axis=1), axis=0)
     for volume_id, layer_id in pairs.tolist():
-        if volume_id not in known:
-            raise DataError(f"{name}: expected volume_id one of {_listed(known)}; got {volume_id}")
-        if layer_id not in known[volume_id]:
-            layers = _listed(known[volume_id])
+        if volume_id not in layers:
+            raise DataError(f"{name}: expected volume_id one of {_join(layers)}; got {volume_id}")
+        if layer_id not in layers[volume_id]:
             raise DataError(
-                f"{name}: expected layer_id one of {layers} in volume {volume_id}; got {layer_id}"
+                f"{name}: expected layer_id one of {_join(layers[volume_id])} in volume {volume_id}; "
+                f"got {layer_id}"
             )
 
 
-def _listed(numbers: Any) -> str:
+def _join(numbers: Iterable[int]) -> str:
+    """Returns numbers in their order, with commas between them."""
     return ", ".join(map(str, sorted(numbers)))
 
 
-def _check_listed(name: str, expected: str, key: str, wanted: NDArray[Any], listed: NDArray[Any]) -> None:
-    """Refuse a file that lacks what another one speaks of."""
-    missing = np.setdiff1d(wanted, listed)
+def _check_listed(
+    name: str, expected: str, key: str, needed_ids: NDArray[Any], listed_ids: NDArray[Any]
+) -> None:
+    """Refuses a file that lacks ids which another file speaks of."""
+    missing = np.setdiff1d(needed_ids, listed_ids)
     if len(missing):
-        more = f" nor {len(missing) - 1} others" if len(missing) > 1 else ""
-        raise DataError(f"{name}: expected {expected}; got no {key} {missing[0]}{more}")
+        further = f" nor {len(missing) - 1} others" if len(missing) > 1 else ""
+        raise DataError(f"{name}: expected {expected}; got no {key} {missing[0]}{further}")

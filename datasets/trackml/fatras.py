@@ -1,6 +1,6 @@
 """Charged particles through the TrackML detector: ACTS' generic detector in a field of 2 T, and Fatras.
 
-The only module that imports acts (the package pyacts); `datasets.trackml.simulation` imports it when events
+The only module that imports acts (the package pyacts). ``datasets.trackml.simulation`` imports it when events
 are made. Fatras follows each particle through the field and the material: multiple scattering, energy loss by
 ionisation and radiation, conversion of radiated photons. Nuclear interactions and decays are not in it.
 """
@@ -19,29 +19,32 @@ from datasets.pythia import PARTICLE
 from datasets.trackml.columns import CROSSING, MODULE
 
 FIELD = 2.0
-"""T, along z, everywhere."""
+"""Magnetic field in T, along z, everywhere."""
 
 MOMENTUM_MIN = 0.05
-"""GeV; particles are followed down to it."""
+"""Smallest momentum down to which particles are followed, GeV."""
 
 _QUIET = acts.logging.FATAL
 
 
 def propagate(particles: NDArray[np.void], seed: int) -> tuple[NDArray[np.void], NDArray[np.void]]:
-    """Follow charged particles through the detector.
+    """Follows charged particles through the detector.
 
     Args:
-        particles: PARTICLE array, produced inside the tracker.
-        seed: a whole number of 63 bits; the same seed and particles give the same answer.
+        particles: PARTICLE array of particles that are produced inside the tracker.
+        seed: Whole number of 63 bits. The same seed and particles give the same result.
 
     Returns:
-        A CROSSING array, and a PARTICLE array of the given particles followed by the charged ones
-        that they made on the way.
+        A CROSSING array, and a PARTICLE array of ``particles`` followed by the charged particles that they
+        made on the way.
     """
+    # One thread, because ACTS draws its random numbers by event and a chain has one event.
     detector, field = _detector()
     source, sink = _Source(particles), _Sink(len(particles))
     chain = acts.examples.Sequencer(events=1, numThreads=1, logLevel=_QUIET, trackFpes=False)
     chain.addReader(source)
+
+    # Every process that Fatras has, and a hit on each sensitive surface.
     chain.addAlgorithm(
         acts.examples.FatrasSimulation(
             level=_QUIET,
@@ -59,6 +62,8 @@ def propagate(particles: NDArray[np.void], seed: int) -> tuple[NDArray[np.void],
             generateHitsOnSensitive=True,
         )
     )
+
+    # The sink takes crossings and secondary particles out of the chain.
     chain.addAlgorithm(sink)
     chain.run()
     return sink.crossings, np.concatenate([particles, sink.secondaries])
@@ -66,7 +71,7 @@ def propagate(particles: NDArray[np.void], seed: int) -> tuple[NDArray[np.void],
 
 @cache
 def modules() -> NDArray[np.void]:
-    """Return a MODULE array of all modules of the detector."""
+    """Returns a MODULE array of all sensitive modules of the detector."""
     detector, _ = _detector()
     context = detector.nominalGeometryContext()
     rows = [
@@ -79,7 +84,7 @@ def modules() -> NDArray[np.void]:
 
 @cache
 def _detector() -> tuple[Any, Any]:
-    """Return the detector and its field; a process builds them once."""
+    """Builds the detector and its field, once in a process."""
     config = acts.examples.GenericDetector.Config()
     for name in ("logLevel", "surfaceLogLevel", "layerLogLevel", "volumeLogLevel"):
         setattr(config, name, _QUIET)
@@ -88,10 +93,12 @@ def _detector() -> tuple[Any, Any]:
 
 
 # The two ends of the chain hand over particles and crossings without files. They go through C++ objects one
-# by one: the bindings give no arrays.
+# by one, because the bindings give no arrays.
 
 
 class _Source(acts.examples.IReader):  # type: ignore[misc]
+    """The beginning of the chain: one event with the particles of a PARTICLE array."""
+
     def __init__(self, particles: NDArray[np.void]) -> None:
         super().__init__("source", _QUIET)
         self._particles = particles
@@ -99,9 +106,11 @@ class _Source(acts.examples.IReader):  # type: ignore[misc]
         self._output.initialize("particles")
 
     def availableEvents(self) -> tuple[int, int]:  # noqa: N802
+        """Returns the range of event numbers, as ACTS asks for it."""
         return 0, 1
 
     def read(self, context: Any) -> Any:
+        """Puts the particles on the event's board."""
         container = acts.examples.SimParticleContainer()
         for number, state in enumerate(_states(self._particles), start=1):
             container.insert(_sim_particle(number, *state))
@@ -110,6 +119,8 @@ class _Source(acts.examples.IReader):  # type: ignore[misc]
 
 
 class _Sink(acts.examples.IAlgorithm):  # type: ignore[misc]
+    """The end of the chain: holds the crossings and the charged secondary particles after the run."""
+
     crossings: NDArray[np.void]
     secondaries: NDArray[np.void]
 
@@ -122,16 +133,17 @@ class _Sink(acts.examples.IAlgorithm):  # type: ignore[misc]
         self._particles.initialize("simulated")
 
     def execute(self, context: Any) -> Any:
+        """Takes crossings and secondary particles from the event's board."""
         store = context.eventStore
-        made = [p for p in self._particles(store) if p.particleId.generation and p.charge]
-        rows = {_barcode(particle): self._primaries + row for row, particle in enumerate(made)}
-        self.secondaries = np.array([_particle_row(particle) for particle in made], dtype=PARTICLE)
+        secondaries = [p for p in self._particles(store) if p.particleId.generation and p.charge]
+        rows = {_barcode(particle): self._primaries + row for row, particle in enumerate(secondaries)}
+        self.secondaries = np.array([_particle_row(particle) for particle in secondaries], dtype=PARTICLE)
         self.crossings = np.array([_crossing_row(hit, rows) for hit in self._hits(store)], dtype=CROSSING)
         return acts.examples.ProcessCode.SUCCESS
 
 
 def _states(particles: NDArray[np.void]) -> list[tuple[Any, ...]]:
-    """Return for each particle: PDG number, x, y, z, unit vector of the momentum, its size."""
+    """Returns PDG number, x, y, z, unit vector and size of the momentum of each particle, in mm and GeV."""
     pt, eta, phi = (particles[name].astype(np.float64) for name in ("pt", "eta", "phi"))
     direction = np.stack([np.cos(phi), np.sin(phi), np.sinh(eta)]) / np.cosh(eta)
     columns = [particles["pdg"], *(particles[axis] for axis in "xyz"), *direction, pt * np.cosh(eta)]
@@ -141,6 +153,7 @@ def _states(particles: NDArray[np.void]) -> list[tuple[Any, ...]]:
 def _sim_particle(
     number: int, pdg: int, x: float, y: float, z: float, ux: float, uy: float, uz: float, p: float
 ) -> Any:
+    """Returns a primary particle of ACTS with a number, which counts from 1."""
     barcode = acts.fatras.Barcode()
     barcode.vertexPrimary, barcode.particle = 1, number
     particle = acts.examples.SimParticle(barcode, acts.PdgParticle(pdg))  # ACTS knows charge and mass
@@ -150,13 +163,14 @@ def _sim_particle(
     return particle
 
 
-def _barcode(thing: Any) -> tuple[int, int, int]:
-    """Return what tells particles and their descendants apart; generation 0 are the given particles."""
-    barcode = thing.particleId
+def _barcode(owner: Any) -> tuple[int, int, int]:
+    """Returns the identity of a particle, or of a hit's particle. Primary particles have generation 0."""
+    barcode = owner.particleId
     return barcode.particle, barcode.generation, barcode.subParticle
 
 
 def _particle_row(particle: Any) -> tuple[Any, ...]:
+    """Returns a row of a PARTICLE array."""
     at, pt = particle.fourPosition, particle.transverseMomentum
     eta = np.arcsinh(particle.momentum[2] / pt)
     charge = round(particle.charge)
@@ -164,6 +178,12 @@ def _particle_row(particle: Any) -> tuple[Any, ...]:
 
 
 def _crossing_row(hit: Any, secondaries: dict[tuple[int, int, int], int]) -> tuple[Any, ...]:
+    """Returns a row of a CROSSING array.
+
+    Args:
+        hit: Hit of ACTS.
+        secondaries: Row of each secondary particle by its identity.
+    """
     where, at, momentum = hit.geometryId, hit.fourPosition, hit.momentum4Before
     number, generation, _ = barcode = _barcode(hit)
     row = secondaries[barcode] if generation else number - 1

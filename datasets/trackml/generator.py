@@ -1,7 +1,7 @@
 """The seeded generator of tracking events: Pythia 8 top pairs, pile-up and ACTS' simulation of the detector.
 
-The detector is that of the TrackML challenge. Columns are laid out as `datasets.trackml.columns` says,
-folders as `datasets.store` says.
+The detector is that of the TrackML challenge. Columns are laid out as ``datasets.trackml.columns`` says,
+folders as ``datasets.store`` says.
 """
 
 from __future__ import annotations
@@ -24,24 +24,25 @@ from datasets.trackml.columns import HitEvent, append_events
 from datasets.trackml.simulation import load_fatras, simulate
 
 GENERATOR_VERSION = 1
-"""Goes up when equal settings begin to give other events."""
+"""Version of the generator, raised when equal settings begin to give different events."""
 
 VERTEX_SIGMA_Z, VERTEX_SIGMA_XY = 5.5, 0.014
-"""Spread of the collisions, mm, as in the challenge."""
+"""Spread of the collisions along and across the beam, mm, as in the challenge."""
 
 SPLITS = ("train", "validation")
-POOL_STREAM = len(SPLITS)  # the streams before are those of the splits
+POOL_STREAM = len(SPLITS)  # the streams before it are those of the splits
 
 EVENTS_PER_BLOCK = 4
 
 
 @dataclass(frozen=True)
 class TrackMLSettings(collisions.Settings):
-    """What to generate: training and validation events are ttbar.
+    """Settings of tracking events: training and validation events are ttbar.
+
+    The other arguments are those of ``datasets.collisions.Settings``.
 
     Args:
-        noise: mean share of the hits that no particle made, from 0 to 0.5; 0.15 in the challenge. The
-            others are as for `datasets.collisions.Settings`.
+        noise: Mean share of the hits that no particle made, from 0 to 0.5. It is 0.15 in the challenge.
     """
 
     generator_version: ClassVar[int] = GENERATOR_VERSION
@@ -59,42 +60,49 @@ class TrackMLSettings(collisions.Settings):
 def generate(
     settings: TrackMLSettings, folder: Path, workers: int | None = None, progress: Progress | None = None
 ) -> Path:
-    """Generate a data set with splits "train" and "validation".
+    """Generates a data set with splits "train" and "validation".
 
     Args:
-        settings: what to generate.
-        folder: where it goes; must not exist yet.
-        workers: processes; by default one per core this process may use. The bytes do not depend on it.
-        progress: called as events are done, those of the minimum-bias pool included.
+        settings: Settings of the data set.
+        folder: Folder of the data set, which must not exist yet.
+        workers: Number of processes, by default one per core that this process may use. The bytes do not
+            depend on it.
+        progress: Function that is called as events are done, including those of the minimum-bias pool.
 
     Returns:
-        The folder, complete; when anything fails there is none.
+        The complete folder. When anything fails, there is none.
 
     Raises:
         DataError: Pythia or ACTS is missing or fails, the folder exists, or the disk is full.
     """
+    # Missing libraries are an error before anything is written.
     about = _about(settings)
     total = settings.pool_events + settings.train_events + settings.validation_events
-    done = 0
-    with Writer(folder) as writer, parallel.running(workers) as processes:
+    events_done = 0
+    with Writer(folder) as writer, parallel.start_workers(workers) as processes:
+        # The pool is written first, because every event draws its pile-up from all of it.
         pool = writer.partial / "pool"
         for events in collisions.write_pool(pool, settings, POOL_STREAM, processes):
-            done = parallel.report(progress, done + events, total)
+            events_done = parallel.report(progress, events_done + events, total)
+
+        # Blocks come back in the order of the tasks, which makes the bytes independent of the workers.
         tasks = [
             block
             for stream, events in enumerate((settings.train_events, settings.validation_events))
             for block in collisions.blocks("ttbar", stream, settings.seed, events, EVENTS_PER_BLOCK)
         ]
         make = partial(_event_block, pool_folder=pool, settings=settings)
-        for block, made in zip(tasks, processes.map(make, tasks), strict=True):
-            append_events(writer, SPLITS[block.stream], made)
-            done = parallel.report(progress, done + len(made), total)
+        for block, hit_events in zip(tasks, processes.map(make, tasks), strict=True):
+            append_events(writer, SPLITS[block.stream], hit_events)
+            events_done = parallel.report(progress, events_done + len(hit_events), total)
+
+        # The pool is no part of the data set.
         shutil.rmtree(pool)
         return writer.finish(about)
 
 
 def _event_block(block: Block, pool_folder: Path, settings: TrackMLSettings) -> list[HitEvent]:
-    """Make whole events."""
+    """Makes the events of a block."""
     pythia_seed, rng = block.seeds()
     pool = collisions.open_pool(pool_folder)
     spread = {"sigma_z": VERTEX_SIGMA_Z, "sigma_xy": VERTEX_SIGMA_XY}
@@ -105,7 +113,7 @@ def _event_block(block: Block, pool_folder: Path, settings: TrackMLSettings) -> 
 
 
 def _about(settings: TrackMLSettings) -> dict[str, Any]:
-    """Return what the manifest says of the data's making."""
+    """Returns the manifest's description of the data and how they were made."""
     load_fatras()
     return {
         "source": "generated",

@@ -1,4 +1,4 @@
-"""The layers of the TrackML detector: their numbers, where they lie, and which follow one another on a track.
+"""The layers of the TrackML detector: their numbers, their positions, and the pairs that tracks cross.
 
 The detector is ACTS' generic detector: ten barrel cylinders, and on each side 7 disks of pixels, 6 of short
 and 6 of long strips. Layers are numbered 0 to 9 in the barrel from the inside out, then 10 to 47 the disks.
@@ -20,10 +20,10 @@ class Layer:
     """A cylinder around the beam or a disk across it.
 
     Args:
-        volume_id: as in the hits.
-        layer_id: as in the hits; ascends with r in the barrel and with z in the disks.
-        r: lowest and highest radius, mm; equal for a cylinder.
-        z: lowest and highest z, mm; equal for a disk.
+        volume_id: Volume of the layer's hits.
+        layer_id: Layer of its hits, which ascends with r in the barrel and with z in the disks.
+        r: Lowest and highest radius, mm, which are equal for a cylinder.
+        z: Lowest and highest z, mm, which are equal for a disk.
     """
 
     volume_id: int
@@ -37,10 +37,10 @@ class LayerPair:
     """Two layers that a track can cross one right after the other.
 
     Args:
-        inner: number of the layer crossed first.
-        outer: number of the other.
-        missed: for an inner layer in the barrel, the cylinder around it, if the outer layer is another one:
-            the track must have passed it by.
+        inner: Number of the layer that is crossed first.
+        outer: Number of the layer that is crossed next.
+        missed: Cylinder that the track must have passed by: the one around an inner layer in the barrel,
+            unless it is the outer layer itself.
     """
 
     inner: int
@@ -49,6 +49,7 @@ class LayerPair:
 
 
 def _cylinders(volume_id: int, radii: tuple[float, ...], half_length: float) -> list[Layer]:
+    """Returns the cylinders of a volume from the inside out."""
     return [
         Layer(volume_id, 2 * number, (radius, radius), (-half_length, half_length))
         for number, radius in enumerate(radii, start=1)
@@ -56,6 +57,7 @@ def _cylinders(volume_id: int, radii: tuple[float, ...], half_length: float) -> 
 
 
 def _disks(volume_id: int, places: tuple[float, ...], r: tuple[float, float]) -> list[Layer]:
+    """Returns the disks of a volume in the order of z."""
     return [Layer(volume_id, 2 * number, r, (z, z)) for number, z in enumerate(sorted(places), start=1)]
 
 
@@ -69,24 +71,24 @@ BARREL = (
 )
 DISKS = [
     layer
-    for left, right, places, r in (
+    for negative_side, positive_side, places, r in (
         (7, 9, _PIXEL_DISKS, (30.0, 176.0)),
         (12, 14, _STRIP_DISKS, (240.0, 701.0)),
         (16, 18, _STRIP_DISKS, (755.0, 1018.0)),
     )
-    for layer in _disks(left, tuple(-z for z in places), r) + _disks(right, places, r)
+    for layer in _disks(negative_side, tuple(-z for z in places), r) + _disks(positive_side, places, r)
 ]
 LAYERS = BARREL + DISKS
-"""All layers; the place of a layer in this list is its number."""
+"""All layers. The place of a layer in this list is its number."""
 
 DETECTORS = {"barrel": len(BARREL), "full": len(LAYERS)}
-"""The parts of the detector that a graph can be built of: their layers are the first so many."""
+"""Number of the first layers that make up each part of the detector that a graph can be built of."""
 
 LUMINOUS_REGION = 200.0
-"""Tracks start within so many mm of the centre; far more than the generated vertices spread."""
+"""Largest distance of a track's start from the centre, mm, far above the spread of the vertices."""
 
 _LINES = (21, 901)
-"""Straight lines that are followed through the layers: starting points, and directions in eta up to 4.5."""
+"""Numbers of starting points and of directions in eta of the lines that are followed through the layers."""
 
 _IDS_END = 1 + np.array([(layer.volume_id, layer.layer_id) for layer in LAYERS]).max(axis=0)
 _NUMBERS = np.full(_IDS_END, -1, np.int32)
@@ -95,14 +97,14 @@ for _number, _layer in enumerate(LAYERS):
 
 
 def layer_numbers(volume_id: NDArray[np.int32], layer_id: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return the number of each hit's layer.
+    """Returns (hits,) int32, the number of each hit's layer.
 
     Args:
-        volume_id: (hits,).
-        layer_id: (hits,).
+        volume_id: (hits,) volume of each hit.
+        layer_id: (hits,) layer of each hit within its volume.
 
     Raises:
-        DataError: the detector has no such volume or layer.
+        DataError: The detector has no such volume or layer.
     """
     ids = np.stack([volume_id, layer_id], axis=1)
     inside = np.all((ids >= 0) & (ids < _IDS_END), axis=1)
@@ -118,12 +120,12 @@ def layer_numbers(volume_id: NDArray[np.int32], layer_id: NDArray[np.int32]) -> 
 
 @cache
 def layer_pairs(detector: str) -> tuple[LayerPair, ...]:
-    """Return the pairs of layers that doublets are sought on.
+    """Returns the pairs of layers that doublets are sought on.
 
-    Found by following straight lines from the luminous region through the whole detector.
+    These are the consecutive layers of straight lines from the luminous region through the whole detector.
 
     Args:
-        detector: "barrel" or "full", where both layers lie.
+        detector: Part of the detector that holds both layers: "barrel" or "full".
     """
     start, eta = np.meshgrid(
         np.linspace(-LUMINOUS_REGION, LUMINOUS_REGION, _LINES[0]), np.linspace(-4.5, 4.5, _LINES[1])
@@ -131,13 +133,14 @@ def layer_pairs(detector: str) -> tuple[LayerPair, ...]:
     crossed = np.stack([_crossing_radius(layer, start.ravel(), np.sinh(eta.ravel())) for layer in LAYERS])
     order = np.argsort(crossed, axis=0, kind="stable")
     radius = np.take_along_axis(crossed, order, axis=0)
-    both = np.isfinite(radius[1:])
-    pairs = np.unique(np.stack([order[:-1][both], order[1:][both]], axis=1), axis=0).tolist()
+    both_crossed = np.isfinite(radius[1:])
+    pairs = np.unique(np.stack([order[:-1][both_crossed], order[1:][both_crossed]], axis=1), axis=0).tolist()
     end = DETECTORS[detector]
     return tuple(_pair(inner, outer) for inner, outer in pairs if max(inner, outer) < end)
 
 
 def _pair(inner: int, outer: int) -> LayerPair:
+    """Returns a pair with the cylinder that its tracks pass by, if there is one."""
     around = inner + 1
     return LayerPair(inner, outer, LAYERS[around] if around < len(BARREL) and around != outer else None)
 
@@ -145,7 +148,7 @@ def _pair(inner: int, outer: int) -> LayerPair:
 def _crossing_radius(
     layer: Layer, start: NDArray[np.float64], cot_theta: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the radius at which z = start + r cot_theta crosses a layer; infinity where it does not."""
+    """Returns the radius at which ``z = start + r * cot_theta`` crosses a layer, or infinity."""
     low, high = layer.r
     if low == high:
         z = start + low * cot_theta

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-import re
 import shutil
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
-from pathlib import Path, PurePosixPath
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +16,10 @@ from datasets import parallel
 from datasets.errors import DataError
 from datasets.parallel import Progress
 from datasets.store import Writer, open_store
+from datasets.trackml.archive import Events, opened_events
 from datasets.trackml.columns import append_events, read_event
-from datasets.trackml.csv_files import FILES, File, read_files, write_files
+from datasets.trackml.csv_files import FILES, check_format, has_no_hits, read_files, write_files
 from datasets.trackml.generator import SPLITS
-
-_NAME = re.compile(rf"event(\d{{9}})-({'|'.join(FILES)})\.csv(\.gz)?")
 
 
 def import_events(
@@ -31,72 +28,79 @@ def import_events(
     train_events: int | None = None,
     validation_events: int | None = None,
     progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Path:
-    """Turn TrackML CSV events into a data set with splits "train" and "validation".
+    """Turns TrackML CSV events into a data set with splits "train" and "validation".
+
+    Events without truth, such as the test events of the challenge, and events without hits are left out.
 
     Args:
-        source: a folder or a zip file with files as `datasets.trackml.csv_files` says.
-        folder: where the data set goes; must not exist yet.
-        train_events: how many of the first events, in the order of their names, to train on; by default
-            all that validation leaves.
-        validation_events: how many of the last events to validate on; by default a tenth of them, at
-            least one. A single event is for training: there is no split "validation" then.
-        progress: called with the events read and their total.
+        source: A folder or a zip file with files as ``datasets.trackml.csv_files`` says, at any depth.
+        folder: Folder of the data set, which must not exist yet.
+        train_events: Number of events to train on, the first in the order of their names. By default all that
+            validation leaves.
+        validation_events: Number of events to validate on, the last ones. By default a tenth of all, at least
+            one. A single event is for training: there is no split "validation" then.
+        progress: Called with the number of events that are read and their total.
+        tell: Called with a line about events that are left out.
 
     Returns:
-        The folder, complete; when anything fails there is none.
+        The folder, complete. If anything fails, there is none.
 
     Raises:
-        DataError: there are too few events, a file is missing or damaged, the folder exists, or the disk
+        DataError: There are too few events, a file is missing or damaged, the folder exists, or the disk
             is full.
     """
-    with _events(source) as events, Writer(folder) as writer:
-        numbers = sorted(events)
-        counts = _split(source, len(numbers), train_events, validation_events)
-        chosen = dict(zip(SPLITS, (numbers[: counts[0]], numbers[len(numbers) - counts[1] :]), strict=True))
+    with opened_events(source) as events, Writer(folder) as writer:
+        numbers = _usable_events(source, events, tell)
+        train, validation = _split(source, len(numbers), train_events, validation_events)
+        chosen = dict(zip(SPLITS, (numbers[:train], numbers[len(numbers) - validation :]), strict=True))
+        for number in chain.from_iterable(chosen.values()):
+            _check_complete(source, number, list(events[number]))
         done = 0
         for split, of_split in chosen.items():
             for number in of_split:
                 append_events(writer, split, [read_files(events[number])])
-                done = parallel.report(progress, done + 1, sum(counts))
+                done = parallel.report(progress, done + 1, train + validation)
         return writer.finish(_about(chosen))
 
 
-@contextmanager
-def _events(source: Path) -> Iterator[dict[str, dict[str, File]]]:
-    """Give the files of each event, by its number and their kinds."""
-    if source.is_dir():
-        yield _by_event(source, [File(str(path), path.read_bytes) for path in sorted(source.iterdir())])
-        return
-    try:
-        archive = zipfile.ZipFile(source)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{source}: expected a folder or a zip file of TrackML events; {error}") from error
-    with archive:
-        names = sorted(archive.namelist())
-        yield _by_event(source, [File(f"{source}/{name}", partial(archive.read, name)) for name in names])
+def _usable_events(source: Path, events: Events, tell: Callable[[str], None] | None) -> list[str]:
+    """Returns the numbers of the events that have hits and truth, in their order.
+
+    An event with a file that is missing otherwise is among them: it is no reason to stop unless it is chosen.
+    """
+    # An event that has neither truth nor particles is a test event, or comes from another program.
+    without_truth = [number for number, files in events.items() if files.keys() == {"hits"}]
+    for number in without_truth:
+        check_format(events[number]["hits"])
+    empty = [
+        number for number, files in events.items() if files.keys() >= FILES.keys() and has_no_hits(files)
+    ]
+
+    # Nobody should learn of missing events from the size of the data set.
+    for reason, numbers in (("truth", without_truth), ("hits", empty)):
+        if numbers and tell is not None:
+            tell(f"left out {len(numbers)} of {len(events)} events without {reason}, such as {min(numbers)}")
+    usable = sorted(events.keys() - {*without_truth, *empty})
+    if not usable:
+        raise DataError(
+            f"{source}: expected {', '.join(FILES)} of events; got {len(without_truth)} events without truth "
+            f"and {len(empty)} without hits, and no others"
+        )
+    return usable
 
 
-def _by_event(source: Path, files: Iterable[File]) -> dict[str, dict[str, File]]:
-    events: dict[str, dict[str, File]] = {}
-    for file in files:
-        if match := _NAME.fullmatch(PurePosixPath(file.name).name):
-            number, kind, _ = match.groups()
-            other = events.setdefault(number, {}).setdefault(kind, file)
-            if other is not file:
-                raise DataError(f"{source}: expected one file, got both {other.name} and {file.name}")
-    if not events:
-        raise DataError(f"{source}: expected files like event000001000-hits.csv or .csv.gz, got none")
-    for number, found in sorted(events.items()):
-        if missing := [kind for kind in FILES if kind not in found]:
-            raise DataError(
-                f"{source}: expected {', '.join(FILES)} of event {number}, got no {' and no '.join(missing)}"
-            )
-    return events
+def _check_complete(source: Path, number: str, kinds: list[str]) -> None:
+    """Refuses an event of which a file is missing."""
+    if missing := [kind for kind in FILES if kind not in kinds]:
+        raise DataError(
+            f"{source}: expected {', '.join(FILES)} of event {number}, got no {' and no '.join(missing)}"
+        )
 
 
 def _split(source: Path, events: int, train: int | None, validation: int | None) -> tuple[int, int]:
-    """Return how many events go to each split."""
+    """Returns the numbers of events of the two splits."""
     if validation is None:
         validation = max(1, events // 10) if events > 1 else 0
     if train is None:
@@ -110,7 +114,7 @@ def _split(source: Path, events: int, train: int | None, validation: int | None)
 
 
 def _about(chosen: Mapping[str, list[str]]) -> dict[str, Any]:
-    """Return what the manifest says of the data's origin."""
+    """Returns the manifest's entries on the data's origin."""
     return {
         "source": "imported",
         "reader": "hepbench trackml_csv",
@@ -120,18 +124,18 @@ def _about(chosen: Mapping[str, list[str]]) -> dict[str, Any]:
 
 
 def export_events(folder: Path, output: Path, progress: Progress | None = None) -> Path:
-    """Write a hits data set as TrackML CSV files: events from 1, those of "train" first.
+    """Writes a hits data set as TrackML CSV files, numbered from 1, with the events of "train" first.
 
     Args:
-        folder: a hits data set.
-        output: where the files go; must not exist yet.
-        progress: called with the events written and their total.
+        folder: A hits data set.
+        output: Folder of the files, which must not exist yet.
+        progress: Called with the number of events that are written and their total.
 
     Returns:
-        The output folder, complete; when anything fails there is none.
+        The output folder, complete. If anything fails, there is none.
 
     Raises:
-        DataError: the folder is no hits data set, the output exists, or the disk is full.
+        DataError: The folder is no hits data set, the output exists, or the disk is full.
     """
     store = open_store(folder)
     splits = [store.splits[name] for name in SPLITS if name in store.splits]
@@ -145,12 +149,12 @@ def export_events(folder: Path, output: Path, progress: Progress | None = None) 
 
 @contextmanager
 def _whole_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder to fill, which gets its final name at the end and is removed when anything fails."""
+    """Gives a folder to fill, which gets its final name at the end and is removed if anything fails."""
     if folder.exists():
         raise DataError(f"{folder} exists already; remove it or choose another folder")
     partial_folder = folder.parent / f".{folder.name}.partial"
     try:
-        shutil.rmtree(partial_folder, ignore_errors=True)  # what a killed process left
+        shutil.rmtree(partial_folder, ignore_errors=True)  # from a process that was killed
         partial_folder.mkdir(parents=True)
         yield partial_folder
         partial_folder.rename(folder)

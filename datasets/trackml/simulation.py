@@ -14,25 +14,29 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.errors import DataError
+from datasets.errors import DataError, explain_import_error
 from datasets.trackml.columns import HitEvent
 from datasets.trackml.weights import hit_weights
 
 PT_MIN = 0.1
-"""GeV; particles from here on, up to |eta| = 4, are followed."""
+"""Smallest pt of a particle that is followed, GeV."""
+
 ETA_MAX = 4.0
+"""Largest |eta| of a particle that is followed."""
+
 RADIUS, HALF_LENGTH = 1020.0, 2950.0
-"""Particles made within this cylinder are followed; mm, about the outermost layers."""
+"""Cylinder that holds the vertices of particles that are followed, about the outermost layers, mm."""
 
 NUCLEAR_INTERACTION_PROBABILITY = 0.02
 """Chance of a hadron to end in each module it crosses: the nuclear interactions that Fatras leaves out."""
+
 MODULE_INEFFICIENCY = 0.016
 """Chance of a module not to see a particle."""
 
 _BARRELS = (8, 13, 17)
 
 _RESOLUTION = {
-    # volumes: standard deviation of r phi; error along z in a barrel, along r in a disk, all in mm
+    # Volumes: standard deviation of r phi, then the error along z in a barrel or along r in a disk, in mm.
     (8,): (0.015, "gaussian", 0.004),
     (7, 9): (0.015, "gaussian", 0.009),
     (13,): (0.0215, "even", 0.59),  # evenly within half a strip's length
@@ -42,83 +46,91 @@ _RESOLUTION = {
 }
 
 _NOISE_PROFILE = {(7, 8, 9): 0.05, (12, 14): 0.14, (13,): 0.19, (17,): 0.58, (16, 18): 0.2}
-"""Shares of noise in the volumes of the challenge's events: where the noise asked for goes."""
+"""Shares of noise in the volumes of the challenge's events, by which noise is spread over the volumes."""
 
 
 def simulate(particles: NDArray[np.void], noise: float, rng: np.random.Generator) -> HitEvent:
-    """Make the hits of the charged particles of an event.
+    """Makes the hits of the charged particles of an event.
 
     Args:
-        particles: PARTICLE array of stable particles, neutral ones included.
-        noise: mean share of the hits that no particle made, from 0 and below 1.
-        rng: source of the simulation's and the detector's fluctuations.
+        particles: PARTICLE array of stable particles, including neutral particles.
+        noise: Mean share of the hits that no particle made, from 0 and below 1.
+        rng: Generator of the simulation's and the detector's fluctuations.
 
     Returns:
         Hits in the order of their modules, numbered from 1. The particles are the charged ones with
-        pt > `PT_MIN` and |eta| < `ETA_MAX`, with hits or without, then the electrons and positrons that
-        they made on the way and that left hits; their number is their row, from 1. Noise has the
-        measured position for the true one and no momentum.
+        pt > ``PT_MIN`` and |eta| < ``ETA_MAX``, with hits or without, then the electrons and positrons that
+        they made on the way and that left hits. The number of a particle is its row, counted from 1. A noise
+        hit has its measured position as its true position, and no momentum.
 
     Raises:
-        DataError: pyacts is not installed.
+        DataError: ACTS (the package pyacts) is not installed or cannot be loaded.
     """
     fatras = load_fatras()
-    followed = select(particles)
-    crossings, particles = fatras.propagate(followed, seed=int(rng.integers(2**63)))
+    primaries = select(particles)
+    crossings, particles = fatras.propagate(primaries, seed=int(rng.integers(2**63)))
     crossings = apply_inefficiencies(crossings, particles["pdg"], rng)
-    crossings, particles = _without_hitless(crossings, particles, len(followed))
+    crossings, particles = _without_hitless(crossings, particles, len(primaries))
     measured = measure(crossings["volume_id"], crossings["position"], rng)
     fake, fake_position = noise_hits(crossings, measured, noise, fatras.modules(), rng)
     return assemble(np.concatenate([crossings, fake]), np.concatenate([measured, fake_position]), particles)
 
 
 def load_fatras() -> ModuleType:
-    """Return `datasets.trackml.fatras`.
+    """Imports ACTS and returns ``datasets.trackml.fatras``.
 
     Raises:
-        DataError: pyacts is not installed.
+        DataError: ACTS (the package pyacts) is not installed or cannot be loaded.
     """
     try:
         from datasets.trackml import fatras
     except ImportError as error:
-        raise DataError(
-            "making tracking events needs ACTS (pyacts), which is not installed: pip install '.[data]'"
-        ) from error
+        reason = explain_import_error(error, "data")
+        raise DataError(f"making tracking events needs ACTS (pyacts), which is {reason}") from error
     return fatras
 
 
 def select(particles: NDArray[np.void]) -> NDArray[np.void]:
-    """Return the charged particles that are followed; Fatras fails on those made outside the detector."""
+    """Returns the charged particles that are followed, without those on which Fatras fails.
+
+    Fatras fails on particles that are made outside the detector.
+    """
     keep = (particles["charge"] != 0) & (particles["pt"] > PT_MIN) & (np.abs(particles["eta"]) < ETA_MAX)
     keep &= (np.hypot(particles["x"], particles["y"]) < RADIUS) & (np.abs(particles["z"]) < HALF_LENGTH)
-    kept: NDArray[np.void] = particles[keep]
-    return kept
+    selected: NDArray[np.void] = particles[keep]
+    return selected
 
 
 def apply_inefficiencies(
     crossings: NDArray[np.void], pdg: NDArray[np.int32], rng: np.random.Generator
 ) -> NDArray[np.void]:
-    """Return the crossings that are seen: hadrons end on the way, and modules miss some.
+    """Returns the crossings that modules see: some hadrons end on the way, and modules miss some crossings.
 
     Args:
         crossings: CROSSING array.
         pdg: (particles,) PDG numbers.
-        rng: source of both.
+        rng: Generator of both kinds of loss.
     """
     hadron = np.abs(pdg) > 100
     reach = np.where(
         hadron, rng.geometric(NUCLEAR_INTERACTION_PROBABILITY, size=len(pdg)), np.iinfo(np.int64).max
     )
-    seen = crossings["index"] < reach[crossings["particle"]]
-    seen &= rng.random(len(crossings)) >= MODULE_INEFFICIENCY
-    kept: NDArray[np.void] = crossings[seen]
-    return kept
+    visible = crossings["index"] < reach[crossings["particle"]]
+    visible &= rng.random(len(crossings)) >= MODULE_INEFFICIENCY
+    visible_crossings: NDArray[np.void] = crossings[visible]
+    return visible_crossings
 
 
 def _without_hitless(
     crossings: NDArray[np.void], particles: NDArray[np.void], primaries: int
 ) -> tuple[NDArray[np.void], NDArray[np.void]]:
-    """Leave out secondary particles without hits."""
+    """Drops secondary particles without hits and numbers the particles of the crossings again.
+
+    Args:
+        crossings: CROSSING array, whose particle numbers are changed in place.
+        particles: PARTICLE array, the primary particles first.
+        primaries: Number of primary particles, all of which stay.
+    """
     listed = np.bincount(crossings["particle"], minlength=len(particles)) > 0
     listed[:primaries] = True
     crossings["particle"] = (np.cumsum(listed) - 1)[crossings["particle"]]
@@ -128,12 +140,12 @@ def _without_hitless(
 def measure(
     volume_id: NDArray[np.int32], position: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Smear positions within their modules' planes.
+    """Smears positions within their modules' planes.
 
     Args:
-        volume_id: (hits,).
+        volume_id: (hits,) volume of each hit.
         position: (hits, 3) x, y, z in mm.
-        rng: source of the errors.
+        rng: Generator of the errors.
 
     Returns:
         (hits, 3) x, y, z in mm.
@@ -158,25 +170,28 @@ def noise_hits(
     modules: NDArray[np.void],
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.void], NDArray[np.float64]]:
-    """Make noise: copies of hits, each on another module of its ring, so flat in phi.
+    """Makes noise: copies of hits, each on a random module of its ring, so that noise is flat in phi.
 
     Args:
         crossings: CROSSING array of the hits.
-        measured: (hits, 3) their measured positions, mm.
-        noise: mean share of noise among all hits.
-        modules: MODULE array of the detector; a layer's modules of the same r and z are a ring, evenly
+        measured: (hits, 3) measured positions of the hits, mm.
+        noise: Mean share of noise among all hits.
+        modules: MODULE array of the detector. A layer's modules of the same r and z are a ring, evenly
             spaced in phi.
-        rng: source of the choice.
+        rng: Generator of the choice.
 
     Returns:
-        A CROSSING array, particle -1, and the positions (noise hits, 3).
+        A CROSSING array with particle -1, and the positions (noise hits, 3), mm.
     """
+    # A copy lies in a volume as often as noise did in the challenge.
     odds = np.zeros(len(crossings))
     for volumes, share in _NOISE_PROFILE.items():
         odds[np.isin(crossings["volume_id"], volumes)] = share / (1.0 - share)
     count = rng.poisson(len(crossings) * noise / (1.0 - noise))
     if not count:
         return crossings[:0], measured[:0]
+
+    # Each copy moves to its new module by a turn about the beam, and belongs to no particle.
     picks = rng.choice(len(crossings), size=count, p=odds / odds.sum())
     fake, position = crossings[picks], measured[picks]
     fake["module_id"], turn = _other_module(fake, modules, rng)
@@ -189,13 +204,17 @@ def noise_hits(
 def _other_module(
     hits: NDArray[np.void], modules: NDArray[np.void], rng: np.random.Generator
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Return the number of a random module of each hit's ring, and the angle from the hit's own module."""
+    """Returns the number of a random module of each hit's ring, and the angle from the hit's own module."""
+    # A ring has one layer, one radius and one z, which are rounded so that the last bits do not split it.
     x, y, z = modules["centre"].T
     ring = np.stack([modules["volume_id"], modules["layer_id"], np.hypot(x, y).round(2), z.round(2)])
     _, ring, ring_size = np.unique(ring, axis=1, return_inverse=True, return_counts=True)
-    around = np.lexsort((np.arctan2(y, x), ring))  # ring after ring, each in the order of phi
+
+    # Modules ring after ring, each ring in the order of phi, so that a step in the list is a step around it.
+    around = np.lexsort((np.arctan2(y, x), ring))
     modules, ring = modules[around], ring[around]
 
+    # Each hit takes a random number of steps around its ring.
     key = _module_key(modules)
     in_order = np.argsort(key)
     row = in_order[np.searchsorted(key, _module_key(hits), sorter=in_order)]
@@ -206,6 +225,7 @@ def _other_module(
 
 
 def _module_key(rows: NDArray[np.void]) -> NDArray[np.int64]:
+    """Returns one number for volume, layer and module of each row, in the order of the three."""
     volume, layer, module = (rows[name].astype(np.int64) for name in ("volume_id", "layer_id", "module_id"))
     return (volume << 48) + (layer << 32) + module
 
@@ -213,20 +233,24 @@ def _module_key(rows: NDArray[np.void]) -> NDArray[np.int64]:
 def assemble(
     crossings: NDArray[np.void], measured: NDArray[np.float64], particles: NDArray[np.void]
 ) -> HitEvent:
-    """Put an event's columns together, laid out as `datasets.trackml.columns` says.
+    """Puts an event's columns together, laid out as ``datasets.trackml.columns`` says.
 
     Args:
-        crossings: CROSSING array; particle -1 is noise.
-        measured: (hits, 3) positions, mm.
+        crossings: CROSSING array, in which particle -1 is noise.
+        measured: (hits, 3) measured positions, mm.
         particles: PARTICLE array.
     """
+    # Hits stand in the order of their modules, so that their numbers say nothing about the particles.
     order = np.lexsort((crossings["index"], crossings["particle"], _module_key(crossings)))
     crossings, measured = crossings[order], measured[order]
     row = crossings["particle"]
+
+    # Kinematics in double precision, and the vertex of noise at 0, which its weight does not depend on.
     pt = particles["pt"].astype(np.float64)
     vertex_z = np.append(particles["z"], 0.0)[row].astype(np.float64)
     weight = hit_weights(row, np.abs(crossings["position"][:, 2] - vertex_z), pt)
     momentum = pt * np.stack([np.cos(particles["phi"]), np.sin(particles["phi"]), np.sinh(particles["eta"])])
+
     return HitEvent(
         hits={
             "hit_id": np.arange(1, len(row) + 1, dtype=np.int32),

@@ -25,7 +25,7 @@ def helix_event(
     z_sigma: float = 50.0,
     noise: int = 0,
 ) -> HitEvent:
-    """Return an event of particles from the beam line; no material, no missed hits, noise flat in phi."""
+    """Returns an event of particles from the beam line, with noise flat in phi, but without material."""
     momentum_t = pt[0] * (pt[1] / pt[0]) ** rng.random(particles)
     eta = rng.uniform(-eta_max, eta_max, particles)
     phi0 = rng.uniform(-np.pi, np.pi, particles)
@@ -59,7 +59,7 @@ def helix_event(
 
 
 def make_event(position, layer, particle_id, *, vertex, momentum) -> HitEvent:
-    """Return an event of hits (hits, 3) with their layers and particles, which are numbered from 1."""
+    """Returns an event of hits (hits, 3) with their layers and particles, which are numbered from 1."""
     position, layer = np.asarray(position, np.float32), np.asarray(layer)
     particle_id = np.asarray(particle_id, np.int64)
     vertex, momentum = np.asarray(vertex, np.float32), np.asarray(momentum, np.float32)
@@ -89,7 +89,7 @@ def make_event(position, layer, particle_id, *, vertex, momentum) -> HitEvent:
 
 
 def line(*hits: tuple[float, float, float, int, int], pt: tuple[float, ...] = (2.0,)) -> HitEvent:
-    """An event of hits (r, phi, z, layer, particle); particles start at the centre, with eta 0.5."""
+    """Returns an event of hits (r, phi, z, layer, particle) of particles from the centre with eta 0.5."""
     r, phi, z, layer, particle = np.array(hits, np.float64).reshape(-1, 5).T
     return make_event(
         np.stack([r * np.cos(phi), r * np.sin(phi), z], axis=1),
@@ -101,7 +101,7 @@ def line(*hits: tuple[float, float, float, int, int], pt: tuple[float, ...] = (2
 
 
 def write_hits(folder: Path, train: list[HitEvent], validation: list[HitEvent]) -> Store:
-    """Write a data set of hits and open it."""
+    """Writes a data set of hits and opens it."""
     with Writer(folder) as writer:
         append_events(writer, "train", train)
         append_events(writer, "validation", validation)
@@ -110,7 +110,7 @@ def write_hits(folder: Path, train: list[HitEvent], validation: list[HitEvent]) 
 
 
 def _turn(layer, pt, eta, z0) -> NDArray[np.float64]:
-    """Return psi where a helix first meets the layer's cylinder or plane, below half a turn."""
+    """Returns psi where a helix first meets the layer's cylinder or plane, below half a turn."""
     radius = pt / (0.0003 * FIELD)
     with np.errstate(invalid="ignore", divide="ignore"):
         if layer.r[0] == layer.r[1]:

@@ -10,11 +10,11 @@ def at_the_centre(count: int) -> np.ndarray:
 
 
 def test_blocks_hold_all_events_and_differ_in_their_random_numbers():
-    made = blocks("ttbar", 1, seed=7, events=10, per_block=4)
-    assert [block.events for block in made] == [4, 4, 2]
-    others = [*made, Block("ttbar", 0, 7, 0, 4), Block("ttbar", 1, 8, 0, 4)]
-    assert len({block.seeds()[0] for block in others}) == 5
-    assert made[0].seeds()[0] == blocks("ttbar", 1, seed=7, events=4, per_block=4)[0].seeds()[0]
+    sequence = blocks("ttbar", 1, seed=7, events=10, per_block=4)
+    assert [block.events for block in sequence] == [4, 4, 2]
+    all_blocks = [*sequence, Block("ttbar", 0, 7, 0, 4), Block("ttbar", 1, 8, 0, 4)]
+    assert len({block.seeds()[0] for block in all_blocks}) == 5
+    assert sequence[0].seeds()[0] == blocks("ttbar", 1, seed=7, events=4, per_block=4)[0].seeds()[0]
 
 
 def test_collisions_are_spread_as_asked_and_their_particles_stay_together():

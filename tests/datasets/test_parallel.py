@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from datasets.errors import DataError
-from datasets.parallel import running, tenths
+from datasets.parallel import start_workers, tenths
 
 
 def square(value: int) -> int:
@@ -27,39 +27,39 @@ def refuse(_: int) -> None:
 
 
 def test_a_tenth_is_told_once():
-    told = []
-    progress = tenths(told.append, "made")
-    for done in (1, 2, 3, 19, 20):
-        progress(done, 20)
-    assert told == ["made 10 %", "made 90 %", "made 100 %"]
+    lines = []
+    progress = tenths(lines.append, "made")
+    for count in (1, 2, 3, 19, 20):
+        progress(count, 20)
+    assert lines == ["made 10 %", "made 90 %", "made 100 %"]
 
 
 def test_results_come_in_the_order_of_the_tasks():
-    with running(2) as workers:
+    with start_workers(2) as workers:
         assert list(workers.map(square, range(20))) == [value * value for value in range(20)]
 
 
 def test_tasks_are_taken_only_as_workers_get_to_them():
-    taken = []
+    tasks_taken = []
 
     def tasks() -> Iterator[int]:
         for value in range(100):
-            taken.append(value)
+            tasks_taken.append(value)
             yield value
 
-    with running(1) as workers:
+    with start_workers(1) as workers:
         results = workers.map(square, tasks())
         next(results)
-        assert len(taken) == 3
+        assert len(tasks_taken) == 3
 
 
 def test_the_error_of_a_worker_reaches_the_caller():
-    with pytest.raises(DataError, match="no such events"), running(1) as workers:
+    with pytest.raises(DataError, match="no such events"), start_workers(1) as workers:
         list(workers.map(refuse, range(3)))
 
 
 def test_a_worker_that_dies_is_an_error():
-    with pytest.raises(DataError, match="a worker process died"), running(1) as workers:
+    with pytest.raises(DataError, match="a worker process died"), start_workers(1) as workers:
         list(workers.map(die, range(3)))
 
 
@@ -67,9 +67,9 @@ def test_a_worker_that_dies_is_an_error():
 def test_a_signal_ends_the_workers_and_removes_what_was_written(tmp_path: Path, number: signal.Signals):
     script = (
         "import sys, time, numpy as np; from pathlib import Path\n"
-        "from datasets.parallel import running; from datasets.store import Writer\n"
+        "from datasets.parallel import start_workers; from datasets.store import Writer\n"
         "if __name__ == '__main__':\n"
-        "    with Writer(Path(sys.argv[1])) as writer, running(2) as workers:\n"
+        "    with Writer(Path(sys.argv[1])) as writer, start_workers(2) as workers:\n"
         "        writer.append('train', 'elements', [1], {'inputs': np.zeros((1, 2))})\n"
         "        results = workers.map(time.sleep, [0.01, 0.01, 100, 100])\n"
         "        next(results), next(results)\n"

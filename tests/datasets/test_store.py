@@ -145,7 +145,7 @@ def test_the_next_writer_sweeps_up_after_a_killed_one(tmp_path: Path):
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path):
-    """A limit on the size of files stands in for a full disk: write fails in the same way."""
+    """Limits the size of files, which makes writing fail as a full disk does."""
     script = (
         "import resource, sys, numpy as np; from pathlib import Path\n"
         "from datasets.errors import DataError; from datasets.store import Writer\n"
@@ -157,10 +157,10 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path):
         "except DataError as error:\n"
         "    sys.exit(str(error))\n"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script, tmp_path / "data"], capture_output=True, text=True, check=False
     )
-    assert done.stderr.strip() == f"cannot write {tmp_path / 'data'}: {os.strerror(27)}"
+    assert process.stderr.strip() == f"cannot write {tmp_path / 'data'}: {os.strerror(27)}"
     assert list(tmp_path.iterdir()) == []
 
 

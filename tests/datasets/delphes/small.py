@@ -10,7 +10,7 @@ SMALL = DelphesSettings(train_events=12, validation_events=4, pileup_mean=10, po
 
 
 def generate_small(folder: Path, settings: DelphesSettings, workers: int) -> Path:
-    """Generate in blocks of 5 events, so that a few events fill several blocks."""
+    """Generates in blocks of 5 events, so that a few events fill several blocks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("datasets.delphes.generator.EVENTS_PER_BLOCK", 5)
         return generate(settings, folder, workers=workers)

@@ -1,13 +1,17 @@
+import email.utils
 import hashlib
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
-from datasets.delphes.fetch import fetch
+from datasets.delphes.fetch import _fetch_file, fetch
 from datasets.errors import DataError
 
 pytest.importorskip("pooch", reason="files are fetched with pooch")
@@ -17,7 +21,7 @@ QCD = ["tev14_pythia8_qcd_10_0.pkl.bz2"]
 
 
 class Record(ThreadingHTTPServer):
-    """Answers as Zenodo's API does for one record; its files and their faults can be changed."""
+    """Answers as Zenodo's API does for one record, whose files and faults can be changed."""
 
     daemon_threads = True
 
@@ -30,6 +34,8 @@ class Record(ThreadingHTTPServer):
         self.absent: set[str] = set()
         self.cut: set[str] = set()
         self.asked: list[str] = []
+        self.busy: list[tuple[int, dict[str, str]]] = []  # the next answers, before any other
+        self.agents: set[str] = set()
 
     def record(self) -> dict[str, object]:
         files = [
@@ -48,6 +54,11 @@ class Answer(BaseHTTPRequestHandler):
     server: Record
 
     def do_GET(self) -> None:
+        self.server.agents.add(self.headers["User-Agent"])
+        if self.server.busy:
+            status, headers = self.server.busy.pop(0)
+            self._send(b"busy", status=status, headers=headers)
+            return
         if self.path == "/api/records/1":
             self._send(json.dumps(self.server.record()).encode())
             return
@@ -58,14 +69,18 @@ class Answer(BaseHTTPRequestHandler):
         else:
             self._send(self.server.contents[name], cut=name in self.server.cut)
 
-    def _send(self, body: bytes, cut: bool = False) -> None:
-        self.send_response(200)
+    def _send(
+        self, body: bytes, cut: bool = False, status: int = 200, headers: dict[str, str] | None = None
+    ) -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body[: len(body) // 2] if cut else body)
 
     def log_message(self, *_: object) -> None:
-        """Stay silent."""
+        """Stays silent."""
 
 
 @pytest.fixture
@@ -165,3 +180,100 @@ def test_nobody_there_is_named(tmp_path: Path):
         url = server.url
     with pytest.raises(DataError, match="cannot be reached"):
         fetch(tmp_path, url)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that are waited for a busy server, which pass at once."""
+    seconds: list[float] = []
+    monkeypatch.setattr("datasets.delphes.fetch.time.sleep", seconds.append)
+    return seconds
+
+
+def test_requests_have_a_name_of_their_own(record: Record, tmp_path: Path):
+    fetch(tmp_path, record.url, train_files=1)
+    (agent,) = record.agents
+    assert agent.startswith("hepbench/")
+
+
+def test_a_busy_server_is_waited_for_as_long_as_it_says(record: Record, tmp_path: Path, waits: list[float]):
+    record.busy = [(429, {"Retry-After": "5"}), (503, {"Retry-After": "60"}), (504, {"retry-after": "0"})]
+    fetch(tmp_path, record.url)
+    assert waits == [5, 60, 0] and names_in(tmp_path) == sorted(TTBAR + QCD)
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_busy_server_is_waited_for_at_every_file(
+    status: int, record: Record, tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
+):
+    def hinder(_: str) -> None:
+        record.busy = [(status, {"Retry-After": "3"})] * 2
+
+    fetch(tmp_path, record.url, train_files=1)
+    waits.clear()
+    (tmp_path / TTBAR[0]).unlink()
+    monkeypatch.setattr("datasets.delphes.fetch._fetch_file", hindered(hinder))
+    fetch(tmp_path, record.url, train_files=2)
+    assert waits == [3, 3] * 2
+
+
+def hindered(hinder: Callable[[str], None]) -> Callable[..., None]:
+    """Calls ``hinder`` before each file that is not there."""
+
+    def fetch_file(store: Any, name: str, downloader: Any) -> None:
+        if not (store.path / name).exists():
+            hinder(name)
+        _fetch_file(store, name, downloader)
+
+    return fetch_file
+
+
+def test_a_busy_server_may_give_a_date_or_nothing(record: Record, tmp_path: Path, waits: list[float]):
+    date = email.utils.format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    past = "Wed, 21 Oct 2015 07:28:00 GMT"
+    record.busy = [
+        (503, {}),
+        (503, {"Retry-After": "soon"}),
+        (429, {"Retry-After": past}),
+        (429, {"Retry-After": date}),
+    ]
+    fetch(tmp_path, record.url, train_files=1)
+    assert waits[:3] == [10, 10, 0] and 90 < waits[3] <= 100
+
+
+def test_waiting_has_an_end(record: Record, tmp_path: Path, waits: list[float]):
+    record.busy = [(429, {"Retry-After": "2"})] * 99
+    with pytest.raises(DataError, match="cannot be reached: HTTP Error 429: Too Many Requests"):
+        fetch(tmp_path, record.url)
+    assert waits == [2] * 5
+    record.busy = [(503, {"Retry-After": "86400"})]
+    with pytest.raises(DataError, match="cannot be reached: HTTP Error 503"):
+        fetch(tmp_path, record.url)
+    assert waits == [2] * 5
+
+
+def test_a_refusal_is_quoted_and_what_is_there_is_kept(
+    record: Record, tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(name: str) -> None:
+        record.busy = [(403, {})] if name == TTBAR[1] else []
+
+    monkeypatch.setattr("datasets.delphes.fetch._fetch_file", hindered(refuse))
+    with pytest.raises(DataError, match=rf"{TTBAR[1]} could not be fetched.*403.*; call again to go on"):
+        fetch(tmp_path, record.url)
+    assert names_in(tmp_path) == TTBAR[:1] and waits == []
+    monkeypatch.undo()
+    record.asked.clear()
+    fetch(tmp_path, record.url)
+    assert record.asked == [*TTBAR[1:], *QCD]
+
+
+def test_pooch_that_is_missing_or_broken_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    with pytest.raises(DataError, match=r"fetching needs pooch, which is not installed: pip install"):
+        fetch(tmp_path)
+    monkeypatch.delitem(sys.modules, "pooch")
+    (tmp_path / "pooch.py").write_text("raise ImportError('GLIBCXX_3.4.32 not found')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DataError, match=r"pooch, which is installed but cannot be loaded: GLIBCXX_3\.4\.32"):
+        fetch(tmp_path)

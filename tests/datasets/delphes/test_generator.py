@@ -51,8 +51,8 @@ def test_another_seed_gives_other_events_and_progress_counts_to_the_end(small_st
     folder = generate(
         replace(SMALL, seed=8), tmp_path / "other", workers=2, progress=lambda *call: calls.append(call)
     )
-    files, others = (open_store(path).manifest["files"] for path in (small_store, folder))
-    assert all(files[name]["sha256"] != others[name]["sha256"] for name in files)
+    files, different_files = (open_store(path).manifest["files"] for path in (small_store, folder))
+    assert all(files[name]["sha256"] != different_files[name]["sha256"] for name in files)
     assert calls == [(40, 56), (52, 56), (56, 56)]
 
 
@@ -111,5 +111,5 @@ def test_importing_is_cheap():
         "import datasets.plots.delphes\n"
         "print({'pythia8mc', 'pooch', 'matplotlib', 'mplhep'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "set()"

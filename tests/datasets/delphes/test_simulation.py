@@ -18,7 +18,7 @@ from datasets.pythia import PARTICLE
 
 
 def particles(*rows: tuple[float, ...]) -> np.ndarray:
-    """Rows of pdg, charge, pt, eta, phi, energy; produced at the centre."""
+    """Returns particles at the centre from rows of pdg, charge, pt, eta, phi, energy."""
     return np.array([(*row, 0.0, 0.0, 0.0) for row in rows], dtype=PARTICLE)
 
 
@@ -29,7 +29,7 @@ def truth(*rows: tuple[float, ...]) -> Truth:
 
 
 def one_tower_target(tracked: tuple[int, ...], *rows: tuple[float, ...]) -> list[float]:
-    """Target row of a single tower that all particles hit; `tracked` ones have a track."""
+    """Returns the target row of a single tower that all particles hit, of which ``tracked`` have a track."""
     n = len(rows)
     tower = Towers(np.array([1.0]), np.zeros(1), np.zeros(1), np.zeros(n, dtype=np.int64), np.arange(n))
     untracked = ~np.isin(np.arange(n), tracked)
@@ -79,9 +79,11 @@ def test_a_neutral_hadron_below_nine_gev_is_no_target():
 
 
 def test_a_muon_leaves_a_track_and_no_tower():
-    found = [simulate(particles((13, -1, 50.0, 0.5, 0.2, 56.4)), np.random.default_rng(i)) for i in range(20)]
-    assert {len(inputs) for inputs, _ in found} <= {0, 1}
-    inputs, targets = next(event for event in found if len(event[0]))
+    events = [
+        simulate(particles((13, -1, 50.0, 0.5, 0.2, 56.4)), np.random.default_rng(i)) for i in range(20)
+    ]
+    assert {len(inputs) for inputs, _ in events} <= {0, 1}
+    inputs, targets = next(event for event in events if len(event[0]))
     pt = inputs[0, 1]
     assert pt == pytest.approx(50.0, rel=0.1)
     assert inputs[0, [0, 2, 3, 4, 5]] == pytest.approx([2, 0.5, np.sin(0.2), np.cos(0.2), pt * np.cosh(0.5)])

@@ -77,7 +77,7 @@ def test_a_stiff_charged_particle_goes_straight():
 
 
 def test_a_displaced_charged_particle_ends_on_the_side():
-    """The exit of many random helices lies on the cylinder: side or end, whichever comes first."""
+    """Shows that the exits of random helices lie on the cylinder, on the side or the end that comes first."""
     rng = np.random.default_rng(0)
     n = 2000
     charge = rng.choice(np.array([-1, 1], dtype=np.int32), n)

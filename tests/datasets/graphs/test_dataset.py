@@ -68,9 +68,9 @@ def test_a_data_set_keeps_its_graphs_and_says_what_came_of_the_doublets(hits: Pa
     graphs = [read_graph(split, index) for index in range(len(split))]
     assert [int(graph.sector["event"][0]) for graph in graphs] == [0, 0, 1, 1]
     event = helix_event(np.random.default_rng(1), 60, noise=40)
-    made, construction = graphs_of_event(event, replace(FULL, phi_sectors=2))
-    assert np.array_equal(graphs[2].edges["index"], made[0].edges["index"])
-    assert np.array_equal(graphs[3].nodes["features"], made[1].nodes["features"])
+    sectors, construction = graphs_of_event(event, replace(FULL, phi_sectors=2))
+    assert np.array_equal(graphs[2].edges["index"], sectors[0].edges["index"])
+    assert np.array_equal(graphs[3].nodes["features"], sectors[1].nodes["features"])
     figures = store.manifest["construction"]["train"]
     sizes = [len(graph.edges["label"]) for graph in graphs]
     assert (figures["graphs"], figures["edges_max"], figures["edges_mean"]) == (4, max(sizes), sum(sizes) / 4)

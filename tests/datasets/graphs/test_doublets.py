@@ -3,7 +3,7 @@ import pytest
 
 from datasets.errors import DataError
 from datasets.graphs import doublets
-from datasets.graphs.doublets import Points, expand, find_doublets, wrapped
+from datasets.graphs.doublets import Points, expand, find_doublets, wrap_angles
 from datasets.trackml.layers import LAYERS, LayerPair
 
 PAIR = (LayerPair(0, 1),)
@@ -11,8 +11,8 @@ PAIR = (LayerPair(0, 1),)
 
 def find(r, phi, z, phi_slope_max=1e-3, z0_max=100.0, layer=(0, 1), pairs=PAIR) -> list[tuple[int, int]]:
     points = Points(*(np.array(values, np.float64) for values in (r, phi, z)))
-    found = find_doublets(points, np.array(layer, np.int32), pairs, phi_slope_max, z0_max)
-    return list(zip(*(hits.tolist() for hits in found), strict=True))
+    doublets = find_doublets(points, np.array(layer, np.int32), pairs, phi_slope_max, z0_max)
+    return list(zip(*(hits.tolist() for hits in doublets), strict=True))
 
 
 def test_limits_of_the_cuts_are_outside():
@@ -45,7 +45,7 @@ def test_a_line_through_the_next_cylinder_makes_no_doublet_past_it():
 
 
 def brute_force(points, layer, pairs, phi_slope_max, z0_max) -> list[tuple[int, int]]:
-    """The definition, for every two hits."""
+    """Returns the doublets by their definition, which is checked for every two hits."""
     one, two = (grid.ravel() for grid in np.meshgrid(*[np.arange(len(layer))] * 2))
     one, two = one[points.r[two] > points.r[one]], two[points.r[two] > points.r[one]]
     dr, dz = points.r[two] - points.r[one], points.z[two] - points.z[one]
@@ -103,6 +103,6 @@ def test_runs_are_expanded():
 
 
 def test_angles_are_turned_into_range():
-    assert wrapped(np.array([0.0, 3.5, -3.5, 7.0])) == pytest.approx(
+    assert wrap_angles(np.array([0.0, 3.5, -3.5, 7.0])) == pytest.approx(
         [0.0, 3.5 - 2 * np.pi, 2 * np.pi - 3.5, 7.0 - 2 * np.pi]
     )

@@ -6,8 +6,9 @@ import pytest
 
 from datasets.errors import DataError
 from datasets.graphs import doublets
-from datasets.graphs.event import Graph, graphs_of_event
+from datasets.graphs.event import graphs_of_event
 from datasets.graphs.settings import GraphSettings
+from datasets.graphs.tables import Graph
 from datasets.trackml.columns import HitEvent
 from datasets.trackml.layers import LAYERS
 from tests.datasets.helix_tracks import helix_event, line
@@ -48,7 +49,7 @@ def test_three_hits_by_hand():
     }  # fmt: skip
     assert graph.lost_doublets["index"].shape == (0, 2)
     assert (graph.sector["event"], graph.sector["phi"]) == (5, 0.0)
-    assert (construction.true_doublets, construction.found) == (2, 2)
+    assert (construction.true_doublets, construction.found_doublets) == (2, 2)
     assert (construction.edges, construction.true_edges) == (2, 2)
 
 
@@ -94,7 +95,8 @@ def test_a_whole_graph_has_noise_soft_particles_and_overlaps():
     assert graph.edges["pt"][graph.edges["label"] == 1] == pytest.approx([2, 2, 2, 2, 0.4])
     assert graph.edges["pt"][graph.edges["label"] == 0].tolist() == [0.0, 0.0]
     assert graph.particles["nhits"].tolist() == [4, 2] and graph.particles["selected"].tolist() == [1, 0]
-    assert (construction.true_doublets, construction.found) == (2, 2)  # overlaps make no doublet of their own
+    # Overlaps make no doublet of their own.
+    assert (construction.true_doublets, construction.found_doublets) == (2, 2)
     assert (construction.edges, construction.true_edges) == (7, 5)
 
 
@@ -102,12 +104,12 @@ def test_doublets_are_lost_to_the_cuts_and_to_the_layer_pairs():
     bent = ((32.0, 0.1, 16.0, 0, 1), (72.0, 0.2, 36.0, 1, 1), (116.0, 0.222, 58.0, 2, 1))
     (graph,), construction = graphs_of_event(line(*bent), REDUCED)
     assert graph.lost_doublets["index"].tolist() == [[0, 1]]
-    assert (construction.true_doublets, construction.on_layer_pairs, construction.found) == (2, 2, 1)
+    assert (construction.true_doublets, construction.on_layer_pairs, construction.found_doublets) == (2, 2, 1)
     gap = (*THREE, (260.0, 0.2, 130.0, 4, 1), (360.0, 0.24, 180.0, 5, 1), (660.0, 0.36, 330.0, 7, 1))
     (graph,), construction = graphs_of_event(line(*gap), REDUCED)
     # 2 -> 4 is a pair of layers, but the line goes through layer 3; 5 -> 7 is none.
     assert graph.lost_doublets["index"].tolist() == [[2, 3], [4, 5]]
-    assert (construction.true_doublets, construction.on_layer_pairs, construction.found) == (5, 4, 3)
+    assert (construction.true_doublets, construction.on_layer_pairs, construction.found_doublets) == (5, 4, 3)
 
 
 def test_a_barrel_graph_does_not_ask_for_doublets_over_a_disk():
@@ -158,23 +160,23 @@ def test_the_reduced_cuts_keep_true_doublets_in_the_barrel():
     event = helix_event(np.random.default_rng(3), 1000, pt=(1.0, 10.0), eta_max=0.7, z_sigma=40.0)
     _, construction = graphs_of_event(event, REDUCED)
     assert construction.true_doublets == 9000  # all ten layers
-    assert construction.found >= 0.98 * construction.true_doublets
+    assert construction.found_doublets >= 0.98 * construction.true_doublets
 
 
 def test_the_full_cuts_keep_true_doublets_everywhere():
     event = helix_event(np.random.default_rng(4), 1000, pt=(0.9, 10.0), z_sigma=40.0, noise=1000)
     _, construction = graphs_of_event(event, FULL)
     assert construction.true_doublets > 7000
-    assert construction.found >= 0.98 * construction.true_doublets
+    assert construction.found_doublets >= 0.98 * construction.true_doublets
 
 
 def test_sectors_hold_the_edges_of_the_whole_between_their_hits():
     event = helix_event(np.random.default_rng(5), 300, noise=300)
-    whole, of_whole = graphs_of_event(event, FULL)
+    one_graph, of_whole = graphs_of_event(event, FULL)
     settings = replace(FULL, phi_sectors=4, eta_sectors=2, sector_overlap=0.1)
     sectors, of_sectors = graphs_of_event(event, settings)
     assert len(sectors) == 8
-    ends = whole[0].nodes["hit"][whole[0].edges["index"]]
+    ends = one_graph[0].nodes["hit"][one_graph[0].edges["index"]]
     for sector in sectors:
         hit = sector.nodes["hit"]
         inside = np.isin(ends, hit).all(axis=1)
@@ -183,14 +185,14 @@ def test_sectors_hold_the_edges_of_the_whole_between_their_hits():
         phi = sector.nodes["features"][:, 1]
         assert 1.1 < np.abs(phi).max() <= 1.2 + 1e-6
         assert sector.edges["features"][:, 1] == pytest.approx(
-            4 * whole[0].edges["features"][inside, 1], abs=1e-6
+            4 * one_graph[0].edges["features"][inside, 1], abs=1e-6
         )
         x, y, z = event.hits["position"][hit].T
         points = sector.points()
         assert points.r * np.exp(1j * points.phi) == pytest.approx(x + 1j * y, abs=1e-3)
         assert points.z == pytest.approx(z, abs=1e-3)
     _, without_overlap = graphs_of_event(event, replace(settings, sector_overlap=0.0))
-    assert without_overlap.found < of_sectors.found <= of_whole.found
+    assert without_overlap.found_doublets < of_sectors.found_doublets <= of_whole.found_doublets
     assert of_sectors.true_doublets == of_whole.true_doublets
 
 

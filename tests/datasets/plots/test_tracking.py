@@ -64,3 +64,13 @@ def test_without_matplotlib_the_extra_is_named(hits: Path, tmp_path: Path, monke
     monkeypatch.setitem(sys.modules, "mplhep", None)
     with pytest.raises(DataError, match=r"pip install '\.\[report\]'"):
         page.plot(hits, tmp_path / "page.pdf")
+
+
+def test_a_plotting_library_that_cannot_be_loaded_says_why(
+    hits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "mplhep.py").write_text('raise ImportError("GLIBCXX_3.4.32 not found")\n', encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "mplhep", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DataError, match=r"mplhep, one of which is installed but cannot be loaded: GLIBCXX"):
+        page.plot(hits, tmp_path / "page.pdf")

@@ -1,6 +1,8 @@
 """TrackML CSV events of three hits, as text."""
 
 import gzip
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 HITS = """hit_id,x,y,z,volume_id,layer_id,module_id
@@ -23,7 +25,7 @@ TEXTS = {"hits": HITS, "truth": TRUTH, "particles": PARTICLES}
 
 
 def write_event(folder: Path, number: int, packed: bool = False, **texts: str | bytes | None) -> Path:
-    """Write the files of an event; a text replaces one of them, None leaves it out."""
+    """Writes the files of an event. A text replaces one of them, None leaves it out."""
     folder.mkdir(exist_ok=True)
     for kind, text in {**TEXTS, **texts}.items():
         if text is not None:
@@ -33,3 +35,11 @@ def write_event(folder: Path, number: int, packed: bool = False, **texts: str | 
                 gzip.compress(content) if packed else content
             )
     return folder
+
+
+def write_zip(path: Path, contents: Mapping[str, bytes]) -> Path:
+    """Writes a zip file with names as they are given, backslashes included."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in contents.items():
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return path

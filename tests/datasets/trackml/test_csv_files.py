@@ -1,5 +1,7 @@
+import io
 import re
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,15 +9,20 @@ import pytest
 
 from datasets.errors import DataError
 from datasets.trackml.columns import HIT_COLUMNS, PARTICLE_COLUMNS, HitEvent
-from datasets.trackml.csv_files import File, read_files, write_files
+from datasets.trackml.csv_files import check_format, has_no_hits, read_files, write_files
+from datasets.trackml.csv_table import File
 from tests.datasets.trackml.small import HITS, PARTICLES, TEXTS, TRUTH
 
 
-def read(**texts: str | bytes) -> HitEvent:
+def files_of(**texts: str | bytes) -> dict[str, File]:
     contents = {
         kind: text if isinstance(text, bytes) else text.encode() for kind, text in {**TEXTS, **texts}.items()
     }
-    return read_files({kind: File(f"{kind}.csv", lambda kind=kind: contents[kind]) for kind in contents})
+    return {kind: File(f"{kind}.csv", partial(io.BytesIO, contents[kind])) for kind in contents}
+
+
+def read(**texts: str | bytes) -> HitEvent:
+    return read_files(files_of(**texts))
 
 
 def test_an_event_is_read_in_the_order_of_hit_id():
@@ -78,20 +85,49 @@ DAMAGED = {
     "no column": (
         {"hits": HITS.replace("module_id", "module")},
         "hits.csv: expected columns hit_id, x, y, z, volume_id, layer_id, module_id; "
-        "got hit_id, x, y, z, volume_id, layer_id, module",
+        "got 'hit_id,x,y,z,volume_id,layer_id,module'",
     ),
-    "empty file": ({"truth": ""}, r"truth.csv: expected columns hit_id, particle_id, .*; got $"),
+    "empty file": ({"truth": ""}, r"truth.csv: expected columns hit_id, particle_id, .*; got ''"),
     "word": (
         {"hits": HITS.replace("1.25", "abc")},
         "hits.csv: expected numbers below the header, got: could not convert string 'abc' to float32 .*",
     ),
     "broken integer": (
         {"truth": TRUTH.replace("4505867370102785", "4.5e15")},
-        "truth.csv: expected numbers below the header, got: could not convert string '4.5e15' to int64 .*",
+        "truth.csv: expected numbers below the header, got: could not convert string '4.5e15' to int64 .* "
+        r"\(rounded: write whole numbers with all their digits\)",
     ),
     "too large an integer": (
         {"hits": HITS.replace(",17", ",99999999999")},
         "hits.csv: expected numbers below the header, got: could not convert string '99999999999' .*",
+    ),
+    "lines with semicolons": (
+        {"hits": HITS.replace(",", ";")},
+        "hits.csv: expected columns hit_id, .*; got 'hit_id;x;y;z;volume_id;layer_id;module_id'",
+    ),
+    "comment": (
+        {"hits": "# made by a script\n" + HITS},
+        "hits.csv: expected columns hit_id, .*; got '# made by a script'",
+    ),
+    "no header": (
+        {"hits": HITS.partition("\n")[2]},
+        "hits.csv: expected columns hit_id, .*; got '3,72.5,1.25,-30.5,8,4,17'",
+    ),
+    "web page": (
+        {"truth": "<!doctype html>" + "<p>Sign in</p>" * 900},
+        r"truth.csv: expected columns hit_id, .*; got '<!doctype html>.{105}\.\.\.'",
+    ),
+    "pointer of Git LFS": (
+        {"hits": "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n"},
+        "hits.csv: expected columns hit_id, .*; got 'version https://git-lfs.github.com/spec/v1'",
+    ),
+    "CSV of ACTS": (
+        {"hits": "particle_id,geometry_id,tx,ty,tz,tt,tpx,tpy,tpz,te,deltapx,deltapy,deltapz,deltae,index\n"},
+        "hits.csv: expected CSV of TrackML, got CSV of ACTS, which has other columns",
+    ),
+    "CSV of ACTS 44": (
+        {"particles": "particle_id_pv,particle_id_sv,particle_id_part,particle_type,vx,vy,vz,px,py,pz\n"},
+        "particles.csv: expected CSV of TrackML, got CSV of ACTS 44 or later, which has other columns",
     ),
     "short line": (
         {"particles": PARTICLES.replace(",-1,0", "")},
@@ -101,7 +137,10 @@ DAMAGED = {
         {"truth": TRUTH[:-5]},
         r"truth.csv: expected numbers below the header, got: could not convert string '' to float32 .*",
     ),
-    "bytes": ({"hits": b"\xff\xfe\x00"}, "hits.csv: expected text, got bytes that are none"),
+    "bytes": (
+        {"hits": b"\xff\xfe\x00"},
+        r"hits.csv: expected text, got bytes that are none: b'\\xff\\xfe\\x00'",
+    ),
     "no hits": ({"hits": HITS.split()[0]}, "hits.csv: expected hits, got none"),
     "hit without truth": (
         {"truth": TRUTH.replace("\n3,", "\n1000003,")},
@@ -150,6 +189,34 @@ DAMAGED = {
 }
 
 
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\r", "\n\n"])
+def test_an_event_with_a_header_alone_has_no_hits(end: str):
+    empty = {kind: TEXTS[kind].split()[0] + end for kind in ("hits", "truth")}
+    assert has_no_hits(files_of(**empty))
+    assert has_no_hits(files_of(**empty, particles=TEXTS["particles"].split()[0]))
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {},
+        {"hits": HITS.split()[0]},
+        {"truth": TRUTH.split()[0]},
+        {"hits": "", "truth": ""},
+        {"hits": "<html></html>", "truth": "<html></html>"},
+    ],
+)
+def test_an_event_with_rows_or_damage_is_not_empty(texts: dict[str, str]):
+    assert not has_no_hits(files_of(**texts))
+
+
+def test_a_file_that_cannot_be_read_says_nothing_of_its_format(tmp_path: Path):
+    check_format(File.at(tmp_path / "absent.csv"))
+    check_format(files_of()["hits"])
+    with pytest.raises(DataError, match="got CSV of ACTS"):
+        check_format(files_of(hits="geometry_id,tx\n")["hits"])
+
+
 @pytest.mark.parametrize(("texts", "message"), DAMAGED.values(), ids=DAMAGED.keys())
 def test_damage_is_told_in_one_line(texts: dict[str, str | bytes], message: str):
     with pytest.raises(DataError) as caught:
@@ -188,7 +255,7 @@ def test_what_is_written_is_read_again_to_the_last_bit(tmp_path: Path):
     ]  # fmt: skip
     files = {kind: tmp_path / f"event000000012-{kind}.csv" for kind in TEXTS}
     assert all(path.read_text().split("\n")[0] == TEXTS[kind].split("\n")[0] for kind, path in files.items())
-    again = read_files({kind: File(path.name, path.read_bytes) for kind, path in files.items()})
+    again = read_files({kind: File.at(path) for kind, path in files.items()})
     for columns, read_columns in ((event.hits, again.hits), (event.particles, again.particles)):
         assert all(np.array_equal(columns[name], read_columns[name]) for name in columns)
         assert columns.keys() == read_columns.keys()
@@ -197,7 +264,7 @@ def test_what_is_written_is_read_again_to_the_last_bit(tmp_path: Path):
 @pytest.mark.slow
 def test_a_full_event_is_read_in_seconds(tmp_path: Path):
     write_files(large_event(100_000, 10_000), tmp_path, 1)
-    files = {kind: File(kind, (tmp_path / f"event000000001-{kind}.csv").read_bytes) for kind in TEXTS}
+    files = {kind: File.at(tmp_path / f"event000000001-{kind}.csv") for kind in TEXTS}
     start = time.perf_counter()
     assert len(read_files(files).hits["hit_id"]) == 100_000
     assert time.perf_counter() - start < 10  # well under a second on a quiet core

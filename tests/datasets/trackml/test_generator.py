@@ -113,5 +113,5 @@ def test_importing_is_cheap():
         "import sys, datasets.trackml.generator, datasets.trackml.public\n"
         "print({'acts', 'pythia8mc', 'matplotlib'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "set()"

@@ -12,7 +12,7 @@ from datasets.store import Writer, open_store
 from datasets.trackml.columns import append_events, read_event
 from datasets.trackml.public import export_events, import_events
 from datasets.trackml.weights import hit_weights
-from tests.datasets.trackml.small import CELLS, TEXTS, write_event
+from tests.datasets.trackml.small import CELLS, TEXTS, write_event, write_zip
 
 SAMPLE = Path(__file__).parents[4] / "shared" / "data" / "trackml-sample"
 
@@ -75,23 +75,19 @@ def test_too_few_events_are_refused(tmp_path: Path):
     assert list(tmp_path.iterdir()) == [source]
 
 
-def zipped(source: Path, inside: str = "train/") -> Path:
-    path = source.with_suffix(".zip")
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.mkdir("train")
-        for file in source.iterdir():
-            archive.write(file, inside + file.name)
-    return path
+def zip_of(source: Path) -> Path:
+    contents = {f"train/{path.name}": path.read_bytes() for path in source.iterdir()}
+    return write_zip(source.with_suffix(".zip"), contents)
 
 
 def test_a_zip_file_gives_the_same_as_a_folder(tmp_path: Path):
     source = numbered(tmp_path / "csv", 1, 2)
-    first, second = import_events(source, tmp_path / "a"), import_events(zipped(source), tmp_path / "b")
+    first, second = import_events(source, tmp_path / "a"), import_events(zip_of(source), tmp_path / "b")
     assert (first / "manifest.json").read_bytes() == (second / "manifest.json").read_bytes()
 
 
 def test_a_damaged_zip_file_is_told(tmp_path: Path):
-    path = zipped(numbered(tmp_path / "csv", 1))
+    path = zip_of(numbered(tmp_path / "csv", 1))
     whole = path.read_bytes()
     with zipfile.ZipFile(path) as archive:
         member = archive.getinfo("train/event000000001-hits.csv")
@@ -112,7 +108,6 @@ def test_a_damaged_zip_file_is_told(tmp_path: Path):
     ("content", "message"),
     [
         (gzip.compress(TEXTS["truth"].encode())[:-9], "Compressed file ended"),
-        (TEXTS["truth"].encode(), "Not a gzipped file"),
         (gzip.compress(TEXTS["truth"].encode())[:10] + b"\xff" * 40, "Error -3"),
     ],
 )
@@ -132,6 +127,54 @@ def test_a_missing_file_is_named(tmp_path: Path):
         DataError, match="csv: expected hits, truth, particles of event 000000002, got no hits and no truth"
     ):
         import_events(source, tmp_path / "data")
+
+
+def header_only(kind: str) -> str:
+    return TEXTS[kind].split()[0] + "\n"
+
+
+def test_events_without_truth_or_hits_are_left_out_with_a_line(tmp_path: Path):
+    expected = import_events(numbered(tmp_path / "plain", 3, 4, 5), tmp_path / "expected")
+    source = numbered(tmp_path / "csv", 3, 4, 5)
+    for number in (0, 1):
+        write_event(source, number, packed=True, truth=None, particles=None, cells=CELLS)
+    write_event(source, 6, hits=header_only("hits"), truth=header_only("truth"))
+    lines: list[str] = []
+    data = import_events(source, tmp_path / "data", tell=lines.append)
+    assert (data / "manifest.json").read_bytes() == (expected / "manifest.json").read_bytes()
+    assert lines == [
+        "left out 2 of 6 events without truth, such as 000000000",
+        "left out 1 of 6 events without hits, such as 000000006",
+    ]
+
+
+def test_counts_are_those_of_the_events_that_are_used(tmp_path: Path):
+    source = numbered(tmp_path / "csv", 2, 4, 5)
+    write_event(source, 1, truth=None, particles=None)
+    write_event(source, 3, hits=header_only("hits"), truth=header_only("truth"))
+    assert events_of(import_events(source, tmp_path / "data", 2, 1)) == {"train": [2, 4], "validation": [5]}
+
+
+def test_only_events_without_truth_are_refused(tmp_path: Path):
+    source = write_event(tmp_path / "csv", 1, truth=None, particles=None)
+    with pytest.raises(DataError, match=r"got 1 events without truth and 0 without hits, and no others"):
+        import_events(source, tmp_path / "data")
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_hits_without_truth_in_the_format_of_acts_are_refused(tmp_path: Path):
+    hits = "geometry_id,particle_id_pv,particle_id_sv,tx,ty,tz\n1,1,0,2.5,3,4\n"
+    source = write_event(tmp_path / "csv", 1, hits=hits, truth=None, particles=None)
+    (source / "event000000001-measurements.csv").write_text("measurement_id\n")
+    with pytest.raises(DataError, match=r"-hits\.csv: .* got CSV of ACTS 44 or later"):
+        import_events(source, tmp_path / "data")
+
+
+def test_an_event_that_is_not_chosen_may_be_incomplete(tmp_path: Path):
+    source = write_event(numbered(tmp_path / "csv", 1, 3), 2, hits=None)
+    assert events_of(import_events(source, tmp_path / "data", 1, 1)) == {"train": [1], "validation": [3]}
+    with pytest.raises(DataError, match="of event 000000002, got no hits"):
+        import_events(source, tmp_path / "all")
 
 
 def test_a_file_that_is_there_twice_is_refused(tmp_path: Path):
@@ -231,3 +274,11 @@ def test_the_commands_import_and_export(tmp_path: Path):
         assert (answer.exit_code, answer.stdout) == (0, f"{folder}\n"), answer.output
     assert answer.stderr == "wrote 1 of 2 events\nwrote 2 of 2 events\n"
     assert events_of(data) == {"train": [1], "validation": [2]}
+
+
+def test_the_command_says_which_events_are_left_out(tmp_path: Path):
+    source = write_event(numbered(tmp_path / "csv", 1, 2), 3, truth=None, particles=None)
+    arguments = ["data", "import", "trackml", str(source), "--output", str(tmp_path / "data")]
+    answer = CliRunner().invoke(cli, arguments)
+    assert answer.exit_code == 0, answer.output
+    assert answer.stderr.splitlines()[0] == "left out 1 of 3 events without truth, such as 000000003"

@@ -33,23 +33,23 @@ DISKS = {
 
 
 def particles(*rows: tuple[float, ...]) -> np.ndarray:
-    """Rows of pdg, charge, pt, eta, phi, x, y, z."""
-    made = np.zeros(len(rows), dtype=PARTICLE)
+    """Returns particles from rows of pdg, charge, pt, eta, phi, x, y, z."""
+    array = np.zeros(len(rows), dtype=PARTICLE)
     names = ("pdg", "charge", "pt", "eta", "phi", "x", "y", "z")
     for name, column in zip(names, zip(*rows, strict=True), strict=True):
-        made[name] = column
-    return made
+        array[name] = column
+    return array
 
 
 def crossings(volume: int, layer: int, position: np.ndarray, particle: object = 0) -> np.ndarray:
-    made = np.zeros(len(position), dtype=CROSSING)
-    made["volume_id"], made["layer_id"], made["module_id"] = volume, layer, 1
-    made["position"], made["particle"] = position, particle
-    return made
+    array = np.zeros(len(position), dtype=CROSSING)
+    array["volume_id"], array["layer_id"], array["module_id"] = volume, layer, 1
+    array["position"], array["particle"] = position, particle
+    return array
 
 
 def spray(count: int) -> np.ndarray:
-    """Pions and antipions of 1 GeV from the centre, in all directions."""
+    """Returns pions and antipions of 1 GeV from the centre, in all directions."""
     rng = np.random.default_rng(5)
     sign = rng.choice([-1, 1], size=count)
     eta, phi = rng.uniform(-3.9, 3.9, count), rng.uniform(-np.pi, np.pi, count)
@@ -71,12 +71,13 @@ def test_charged_particles_in_reach_of_the_tracker_are_followed():
 
 def test_hadrons_end_and_muons_do_not_and_some_crossings_are_missed():
     n = 20_000
-    made = crossings(8, 2, np.zeros((4 * n, 3)), np.repeat(np.arange(2 * n), 2))
-    made["index"] = np.tile([0, 10], 2 * n)
+    all_crossings = crossings(8, 2, np.zeros((4 * n, 3)), np.repeat(np.arange(2 * n), 2))
+    all_crossings["index"] = np.tile([0, 10], 2 * n)
     pdg = np.repeat([PION, MUON], n)
-    seen = apply_inefficiencies(made, pdg, np.random.default_rng(0))
+    visible = apply_inefficiencies(all_crossings, pdg, np.random.default_rng(0))
     share = [
-        [np.isin(seen["index"], k)[(seen["particle"] < n) == h].sum() / n for k in (0, 10)] for h in (1, 0)
+        [np.isin(visible["index"], k)[(visible["particle"] < n) == h].sum() / n for k in (0, 10)]
+        for h in (1, 0)
     ]
     assert share[0] == pytest.approx([0.984, 0.984 * 0.98**10], abs=0.01)
     assert share[1] == pytest.approx([0.984, 0.984], abs=0.005)
@@ -102,11 +103,11 @@ def test_errors_lie_in_the_plane_of_the_module(volume: int, across: float, along
 
 
 def ring(volume: int, count: int, r: float) -> np.ndarray:
-    made = np.zeros(count, dtype=MODULE)
+    array = np.zeros(count, dtype=MODULE)
     phi = 2 * np.pi * np.arange(count) / count - 1
-    made["volume_id"], made["layer_id"], made["module_id"] = volume, 2, np.arange(count) + 1
-    made["centre"] = np.stack([r * np.cos(phi), r * np.sin(phi), np.zeros(count)], axis=1)
-    return made
+    array["volume_id"], array["layer_id"], array["module_id"] = volume, 2, np.arange(count) + 1
+    array["centre"] = np.stack([r * np.cos(phi), r * np.sin(phi), np.zeros(count)], axis=1)
+    return array
 
 
 def test_noise_copies_hits_onto_other_modules_of_their_ring():
@@ -136,10 +137,10 @@ def test_no_noise_is_none():
 
 
 def test_an_event_is_put_together_in_the_order_of_modules():
-    made = crossings(13, 2, np.arange(12.0).reshape(4, 3), [1, -1, 0, 1])
-    made["volume_id"][2:] = 8, 9
+    two_barrels = crossings(13, 2, np.arange(12.0).reshape(4, 3), [1, -1, 0, 1])
+    two_barrels["volume_id"][2:] = 8, 9
     two = particles((PION, 1, 3.0, 0.0, 0.0, 0.1, 0.2, 0.3), (-MUON, 1, 2.0, 1.0, np.pi / 2, 0, 0, 0))
-    event = assemble(made, made["position"] + 0.5, two)
+    event = assemble(two_barrels, two_barrels["position"] + 0.5, two)
     assert event.hits["hit_id"].tolist() == [1, 2, 3, 4]
     assert event.hits["volume_id"].tolist() == [8, 9, 13, 13]
     assert event.hits["particle_id"].tolist() == [1, 2, 0, 2]
@@ -164,10 +165,10 @@ def test_columns_are_as_the_layout_says(event: HitEvent):
 def test_hits_lie_on_the_layers_of_the_trackml_detector(event: HitEvent):
     hits = event.hits
     x, y, z = hits["true_position"].T
-    found = set(zip(hits["volume_id"].tolist(), hits["layer_id"].tolist(), strict=True))
+    layers_hit = set(zip(hits["volume_id"].tolist(), hits["layer_id"].tolist(), strict=True))
     disks = {(v, 2 * k): place for v, places in DISKS.items() for k, place in enumerate(places, start=1)}
-    assert found == BARREL_RADIUS.keys() | disks.keys()
-    for volume, layer in found:
+    assert layers_hit == BARREL_RADIUS.keys() | disks.keys()
+    for volume, layer in layers_hit:
         here = (hits["volume_id"] == volume) & (hits["layer_id"] == layer)
         if volume in (8, 13, 17):
             thickness = 2.5 if volume == 8 else 6.5  # flat modules, tilted
@@ -177,22 +178,22 @@ def test_hits_lie_on_the_layers_of_the_trackml_detector(event: HitEvent):
 
 
 def test_particles_leave_the_hits_of_a_track(event: HitEvent):
-    hits, made = event.hits, event.particles
-    assert len(made["particle_id"]) >= 400
-    nhits = np.bincount(hits["particle_id"], minlength=len(made["particle_id"]) + 1)
-    assert np.array_equal(nhits[1:], made["nhits"])
+    hits, table = event.hits, event.particles
+    assert len(table["particle_id"]) >= 400
+    nhits = np.bincount(hits["particle_id"], minlength=len(table["particle_id"]) + 1)
+    assert np.array_equal(nhits[1:], table["nhits"])
     assert nhits[0] / nhits.sum() == pytest.approx(0.2, abs=0.03)
-    assert 9 < made["nhits"][:400].mean() < 12.5
+    assert 9 < table["nhits"][:400].mean() < 12.5
     # momentum is lost on the way, and turns with the charge: to the right for a positive one
     real = hits["particle_id"] > 0
     row = hits["particle_id"][real] - 1
     x, y = hits["true_momentum"][real, :2].astype(float).T
-    px, py = made["momentum"][row, :2].astype(float).T
+    px, py = table["momentum"][row, :2].astype(float).T
     first_turn = np.hypot(*hits["true_position"][real, :2].T) < 200
     turn = np.angle((x + 1j * y) / (px + 1j * py))[first_turn]
-    assert (np.sign(turn) == -made["charge"][row][first_turn]).mean() > 0.95
+    assert (np.sign(turn) == -table["charge"][row][first_turn]).mean() > 0.95
     loss = 1 - np.linalg.norm(hits["true_momentum"][real], axis=1) / np.linalg.norm(
-        made["momentum"][row], axis=1
+        table["momentum"][row], axis=1
     )
     assert 0 < np.median(loss) < 0.05
 
@@ -220,10 +221,10 @@ def test_rings_are_evenly_spaced():
     pytest.importorskip("acts", reason="the detector comes from pyacts")
     from datasets.trackml.fatras import modules
 
-    made = modules()
-    assert len(made) == 18728
-    x, y, z = made["centre"].T
-    names = np.stack([made["volume_id"], made["layer_id"], np.hypot(x, y).round(2), z.round(2)])
+    all_modules = modules()
+    assert len(all_modules) == 18728
+    x, y, z = all_modules["centre"].T
+    names = np.stack([all_modules["volume_id"], all_modules["layer_id"], np.hypot(x, y).round(2), z.round(2)])
     _, ring, size = np.unique(names, axis=1, return_inverse=True, return_counts=True)
     order = np.lexsort((np.arctan2(y, x), ring))
     step = np.diff(np.arctan2(y, x)[order])[np.diff(ring[order]) == 0]

@@ -22,19 +22,19 @@ def test_the_profile_is_stretched_over_other_numbers_of_hits():
 
 
 def test_noise_and_particles_of_three_hits_count_nothing():
-    found = weights([-1, 0, 1, 0, 1, 0, 1, 1, -1], [0, 1, 1, 2, 2, 3, 3, 4, 5], [9.0, 9.0])
-    assert (found > 0).tolist() == [False, False, True, False, True, False, True, True, False]
-    assert found.sum() == pytest.approx(1)
+    shares = weights([-1, 0, 1, 0, 1, 0, 1, 1, -1], [0, 1, 1, 2, 2, 3, 3, 4, 5], [9.0, 9.0])
+    assert (shares > 0).tolist() == [False, False, True, False, True, False, True, True, False]
+    assert shares.sum() == pytest.approx(1)
     assert weights([0, 0, 0, -1], [1, 2, 3, 4], [9.0]).tolist() == [0, 0, 0, 0]
     assert weights([], [], []).tolist() == []
 
 
 def test_hits_after_the_twentieth_count_nothing():
-    found = weights([0] * 25, list(range(25)), [1.0])
-    assert (found[:20] > 0).all() and not found[20:].any()
+    shares = weights([0] * 25, list(range(25)), [1.0])
+    assert (shares[:20] > 0).all() and not shares[20:].any()
 
 
 @pytest.mark.parametrize(("pt", "ratio"), [(0.1, 0.2), (0.5, 0.2), (1.75, 0.6), (3.0, 1.0), (50.0, 1.0)])
 def test_pt_weighs_from_a_fifth_to_one(pt: float, ratio: float):
-    found = weights([0] * 4 + [1] * 4, [0, 1, 2, 3] * 2, [pt, 10.0])
-    assert found[:4].sum() / found[4:].sum() == pytest.approx(ratio)
+    shares = weights([0] * 4 + [1] * 4, [0, 1, 2, 3] * 2, [pt, 10.0])
+    assert shares[:4].sum() / shares[4:].sum() == pytest.approx(ratio)
