@@ -7,6 +7,7 @@ task two levels below), so every question is asked of all of them and the tighte
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,18 +29,21 @@ class ControlGroup:
     cpu: tuple[Path, ...]
 
     @classmethod
-    def own(cls) -> ControlGroup:
-        """The group of this process; without folders where the kernel has no control groups."""
-        membership = Path("/proc/self/cgroup")
-        return cls.of(membership.read_text(encoding="ascii") if membership.exists() else "", _ROOT)
+    def of_this_process(cls) -> ControlGroup:
+        """Returns the group of this process; it has no folders where the kernel has no control groups."""
+        return cls.from_membership(_text(Path("/proc/self/cgroup")), _ROOT)
 
     @classmethod
-    def of(cls, membership: str, root: Path) -> ControlGroup:
-        """The group that ``membership`` (the text of ``/proc/<pid>/cgroup``) names below ``root``."""
+    def from_membership(cls, membership: str, root: Path) -> ControlGroup:
+        """Returns the group that ``membership`` (the text of ``/proc/<pid>/cgroup``) names below ``root``."""
         memory: list[Path] = []
         cpu: list[Path] = []
         for line in membership.splitlines():
-            _, controllers, path = line.split(":", 2)
+            # The path may hold colons, and a line of another form is none of a group.
+            _, *fields = line.split(":", 2)
+            if len(fields) < 2:
+                continue
+            controllers, path = fields
             names = controllers.split(",")
             if not controllers:
                 unified = _ancestry(root, path)
@@ -52,65 +56,81 @@ class ControlGroup:
         return cls(tuple(memory), tuple(cpu))
 
     def memory_limit_bytes(self) -> int | None:
-        """The tightest memory limit; None where there is none."""
-        limits = [limit for limit, _ in self._memory()]
+        """Returns the tightest memory limit; None where there is none."""
+        limits = [limit for limit, _ in self._limits_and_uses()]
         return min(limits, default=None)
 
     def memory_headroom_bytes(self) -> int | None:
-        """What may still be used before the tightest limit; file cache that can go counts as free."""
-        return min((max(0, limit - used) for limit, used in self._memory()), default=None)
+        """Returns what may still be used before the tightest limit; file cache that can go counts as free."""
+        return min((max(0, limit - used) for limit, used in self._limits_and_uses()), default=None)
 
     def cpu_quota(self) -> float | None:
-        """Cores' worth of time per second of wall-clock time; None where there is no quota."""
+        """Returns cores' worth of time per second of wall-clock time; None where there is no quota."""
         return min((quota for folder in self.cpu if (quota := _quota(folder)) is not None), default=None)
 
-    def _memory(self) -> list[tuple[int, int]]:
-        """Limit and use without reclaimable cache, of every group that has a limit."""
-        found = []
+    def _limits_and_uses(self) -> list[tuple[int, int]]:
+        """Returns limit and use, in bytes without reclaimable cache, of every group that has a limit."""
+        pairs = []
         for folder in self.memory:
             limit = _number(folder, "memory.max", "memory.limit_in_bytes")
             used = _number(folder, "memory.current", "memory.usage_in_bytes")
             if limit is not None and used is not None and limit < _NO_LIMIT:
-                found.append((limit, used - _reclaimable(folder)))
-        return found
+                pairs.append((limit, used - _reclaimable(folder)))
+        return pairs
 
 
 def usable_cores() -> int:
-    """Cores that this process may keep busy: its affinity, cut by the control group's quota."""
+    """Returns how many cores this process may keep busy: its affinity, cut by the control group's quota."""
     allowed = len(os.sched_getaffinity(0))
-    quota = ControlGroup.own().cpu_quota()
+    quota = ControlGroup.of_this_process().cpu_quota()
     return allowed if quota is None else max(1, min(allowed, int(quota)))
 
 
 def _ancestry(mount: Path, path: str) -> list[Path]:
-    # Inside a container the named path may be the host's and not exist below the mount; what does is ours.
+    """Returns the folders of a group and of the groups above it that exist below a mount."""
+    # Inside a container the named path may be the host's and not exist below the mount. What does is ours.
     group = mount / path.lstrip("/")
     return [folder for folder in (group, *group.parents) if folder.is_relative_to(mount) and folder.is_dir()]
 
 
+def _text(file: Path) -> str:
+    """Returns what a file of the kernel holds; nothing where it is missing or may not be read."""
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
 def _number(folder: Path, *names: str) -> int | None:
+    """Returns the number in the first of the files that exists; None for ``max`` or anything odd."""
     for name in names:
         file = folder / name
         if file.is_file():
-            text = file.read_text(encoding="ascii").strip()
-            return None if text == "max" else int(text)
+            return _integer(_text(file).strip())
     return None
 
 
+def _integer(text: str) -> int | None:
+    """Returns the number that a text is; None where it is none."""
+    return int(text) if re.fullmatch(r"-?[0-9]+", text) else None
+
+
 def _reclaimable(folder: Path) -> int:
-    lines = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
-    statistics = {name: int(value) for name, value in (line.split() for line in lines)}
-    # Version 1 has two figures, and its use counts the groups below, as total_* does; version 2 has one.
+    """Returns the bytes of file cache that a group can give back; 0 where the kernel does not say."""
+    rows = (line.split() for line in _text(folder / "memory.stat").splitlines())
+    statistics = {row[0]: _integer(row[1]) or 0 for row in rows if len(row) == 2}
+    # Version 1 has two figures, and its use counts the groups below, as total_* does. Version 2 has one.
     return statistics.get("total_inactive_file", statistics.get("inactive_file", 0))
 
 
 def _quota(folder: Path) -> float | None:
+    """Returns the cores' worth of time that a group may use; None for no limit or anything odd."""
     unified = folder / "cpu.max"
     if unified.is_file():
-        quota, period = unified.read_text(encoding="ascii").split()
-        return None if quota == "max" else int(quota) / int(period)
-    microseconds = _number(folder, "cpu.cfs_quota_us")
-    every = _number(folder, "cpu.cfs_period_us")
-    if microseconds is None or every is None or microseconds < 0:
+        quota, period, *_ = [*map(_integer, _text(unified).split()), None, None]
+    else:
+        quota, period = _number(folder, "cpu.cfs_quota_us"), _number(folder, "cpu.cfs_period_us")
+    # No limit is the word max in version 2 and -1 in version 1.
+    if quota is None or period is None or quota <= 0 or period <= 0:
         return None
-    return microseconds / every
+    return quota / period

@@ -9,15 +9,15 @@ from benchmarks.machine.cgroup import ControlGroup
 
 
 def memory_available_bytes() -> int:
-    """Bytes that this process can still take.
+    """Returns the bytes that this process can still take.
 
-    The least of what the machine has free, what the control group leaves and what the
+    They are the least of what the machine has free, what the control group leaves and what the
     address-space limit (``ulimit -v``, set by some batch systems) leaves.
     """
     import psutil
 
     rooms = [int(psutil.virtual_memory().available)]
-    headroom = ControlGroup.own().memory_headroom_bytes()
+    headroom = ControlGroup.of_this_process().memory_headroom_bytes()
     if headroom is not None:
         rooms.append(headroom)
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
@@ -27,12 +27,17 @@ def memory_available_bytes() -> int:
 
 
 def host_memory_peak_bytes() -> int:
-    """The largest resident set that this process has had since it started."""
-    # Not ru_maxrss: a process inherits that one from the process that started it.
+    """Returns the largest resident set, in bytes, that this process has had since it started."""
+    # A process inherits ru_maxrss from the process that started it, which may have been larger.
     return _status("VmHWM")
 
 
 def _status(field: str) -> int:
+    """Returns a size in bytes that the kernel reports of this process.
+
+    Raises:
+        RuntimeError: The kernel does not report it.
+    """
     for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         name, _, value = line.partition(":")
         if name == field:

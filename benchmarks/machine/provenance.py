@@ -31,12 +31,13 @@ _SPEED = re.compile(
 _PRIVATE = re.compile(r"TF_(VAR|CLI|CONFIG)|SECRET|TOKEN|PASSW|_KEY|CREDENTIAL|HOSTNAME|HOSTS?$|ADDR|IFACE")
 
 
-def collect(framework: Mapping[str, str] | None) -> dict[str, Any]:
-    """Everything that is needed to explain a result later, as JSON values.
+def collect(framework: Mapping[str, str] | None, gpus: Mapping[int, Any]) -> dict[str, Any]:
+    """Returns everything that is needed to explain a result later, as JSON values.
 
     Args:
         framework: What the running backend says of itself, such as its name, version and CUDA version;
             None where none was loaded.
+        gpus: NVML handles, by index, of the GPUs that the run may use on this node.
     """
     return {
         "benchmark": {
@@ -52,15 +53,15 @@ def collect(framework: Mapping[str, str] | None) -> dict[str, Any]:
         "cpu": _cpu(),
         "memory": _memory(),
         "gpu_driver": _gpu_driver(),
-        "gpus": [_gpu(index, handle) for index, handle in nvml.handles().items()],
+        "gpus": [_gpu(index, handle) for index, handle in gpus.items()],
         "environment": settings(os.environ),
         "scheduler": scheduler(os.environ),
     }
 
 
 def package_version(name: str) -> str | None:
-    """The installed version of a distribution, read from its metadata; None where it is not installed."""
-    import importlib.metadata  # 40 ms, for something that most commands never ask.
+    """Returns the version of a distribution from its metadata; None where it is not installed."""
+    import importlib.metadata  # takes 40 ms, and most commands never ask
 
     try:
         return importlib.metadata.version(name)
@@ -69,7 +70,7 @@ def package_version(name: str) -> str | None:
 
 
 def source_md5() -> str:
-    """MD5 over path and content of this distribution's files that are part of the benchmark.
+    """Returns the MD5 over path and content of this distribution's files that are part of the benchmark.
 
     Reference results and configurations are not: a new reference leaves what it refers to as it was.
     """
@@ -83,7 +84,7 @@ def source_md5() -> str:
 
 
 def git(checkout: Path) -> dict[str, Any] | None:
-    """Commit and state of ``checkout``; None where it is no checkout or git cannot be asked."""
+    """Returns commit and state of ``checkout``; None where it is no checkout or git cannot be asked."""
     # Only its own .git: an installed copy may lie inside somebody else's repository.
     if not (checkout / ".git").exists() or shutil.which("git") is None:
         return None
@@ -99,7 +100,7 @@ def git(checkout: Path) -> dict[str, Any] | None:
 
 
 def containment(environment: Mapping[str, str]) -> str:
-    """The container engine around this process: ``none``, ``docker``, ``apptainer`` or ``singularity``."""
+    """Returns the engine around this process: ``none``, ``docker``, ``apptainer`` or ``singularity``."""
     # Apptainer sets both names, for the sake of scripts written for Singularity.
     if "APPTAINER_CONTAINER" in environment:
         return "apptainer"
@@ -109,7 +110,7 @@ def containment(environment: Mapping[str, str]) -> str:
 
 
 def settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that change speed, sorted; never the others, which may hold secrets."""
+    """Returns the variables that change speed, sorted; never any other, which may hold secrets."""
     return {
         name: value
         for name, value in sorted(environment.items())
@@ -118,7 +119,11 @@ def settings(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def scheduler(environment: Mapping[str, str]) -> dict[str, str | None] | None:
-    """The batch job around this process: ``name``, ``job_id``, ``nodes``, ``tasks``; None without one."""
+    """Returns the batch job around this process; None without one.
+
+    Returns:
+        Its ``name``, ``job_id``, ``nodes`` and ``tasks``.
+    """
     if "SLURM_JOB_ID" in environment:
         names = ("SLURM_JOB_ID", "SLURM_JOB_NUM_NODES", "SLURM_NTASKS")
         return _job("slurm", *(environment.get(name) for name in names))
@@ -128,8 +133,8 @@ def scheduler(environment: Mapping[str, str]) -> dict[str, str | None] | None:
         return _job("pbs", number, environment.get("PBS_NUM_NODES"), environment.get("PBS_NP"))
     if "_CONDOR_JOB_AD" in environment:
         advertisement = Path(environment["_CONDOR_JOB_AD"]).read_text(encoding="utf-8")
-        found = dict(re.findall(r"^(ClusterId|ProcId) = (\d+)$", advertisement, re.MULTILINE))
-        return _job("htcondor", f"{found.get('ClusterId')}.{found.get('ProcId')}", None, None)
+        numbers = dict(re.findall(r"^(ClusterId|ProcId) = (\d+)$", advertisement, re.MULTILINE))
+        return _job("htcondor", f"{numbers.get('ClusterId')}.{numbers.get('ProcId')}", None, None)
     return None
 
 
@@ -154,14 +159,46 @@ def _system() -> dict[str, str | None]:
     }
 
 
+def processor_name(cpuinfo: str, architecture: str) -> str:
+    """Returns the name of the processor, or what comes closest to it.
+
+    Args:
+        cpuinfo: The text of ``/proc/cpuinfo``, which holds no name on most ARM processors.
+        architecture: Such as ``aarch64``.
+
+    Returns:
+        The kernel's name, that of ``lscpu``, or the architecture with ARM's numbers of designer and part.
+    """
+    if match := re.search(r"^model name\s*:\s*(\S.*)$", cpuinfo, re.MULTILINE):
+        return match[1]
+    if match := re.search(r"^Model name:\s*(\w.*)$", _lscpu(), re.MULTILINE):  # a dash means unknown
+        return match[1]
+    numbers = [
+        f"{key} {match[1]}"
+        for key in ("implementer", "part")
+        if (match := re.search(rf"^CPU {key}\s*:\s*(\S+)$", cpuinfo, re.MULTILINE))
+    ]
+    return ", ".join([architecture, *numbers])
+
+
+def _lscpu() -> str:
+    """Returns what the command ``lscpu`` prints; nothing where there is none."""
+    try:
+        environment = {**os.environ, "LC_ALL": "C"}
+        return subprocess.run(
+            ["lscpu"], capture_output=True, text=True, errors="replace", env=environment, check=False
+        ).stdout
+    except OSError:
+        return ""
+
+
 def _cpu() -> dict[str, Any]:
     import psutil
 
-    text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     packages = Path("/sys/devices/system/cpu").glob("cpu[0-9]*/topology/physical_package_id")
     return {
-        "model": model.group(1) if model else None,
+        "model": processor_name(text, platform.machine()),
         "sockets": len({package.read_text(encoding="ascii") for package in packages}) or None,
         "physical_cores": psutil.cpu_count(logical=False),
         "logical_cores": psutil.cpu_count(),
@@ -174,7 +211,7 @@ def _memory() -> dict[str, int | None]:
 
     return {
         "total_bytes": int(psutil.virtual_memory().total),
-        "limit_bytes": ControlGroup.own().memory_limit_bytes(),
+        "limit_bytes": ControlGroup.of_this_process().memory_limit_bytes(),
     }
 
 
@@ -193,7 +230,9 @@ def _gpu(index: int, handle: Any) -> dict[str, Any]:
     import pynvml
 
     memory = nvml.read("nvmlDeviceGetMemoryInfo", handle)
-    limit = nvml.read("nvmlDeviceGetPowerManagementLimit", handle)
+    partitioned = nvml.is_partitioned(handle)
+    # The limit is that of the whole GPU, of which a MIG slice is a part.
+    limit = None if partitioned else nvml.read("nvmlDeviceGetPowerManagementLimit", handle)
     mig = nvml.read("nvmlDeviceGetMigMode", handle)
     persistence = nvml.read("nvmlDeviceGetPersistenceMode", handle)
     return {
@@ -203,6 +242,6 @@ def _gpu(index: int, handle: Any) -> dict[str, Any]:
         "power_limit_watts": None if limit is None else limit / 1000,
         "sm_clock_max_mhz": nvml.read("nvmlDeviceGetMaxClockInfo", handle, pynvml.NVML_CLOCK_SM),
         "memory_clock_max_mhz": nvml.read("nvmlDeviceGetMaxClockInfo", handle, pynvml.NVML_CLOCK_MEM),
-        "mig": None if mig is None else bool(mig[0]),
+        "mig": None if mig is None and not partitioned else partitioned,
         "persistence": None if persistence is None else bool(persistence),
     }

@@ -17,20 +17,22 @@ from typing import Any, NamedTuple
 import psutil
 
 from benchmarks.machine import nvml
+from benchmarks.machine.core_times import CoreTimes, core_times
 from benchmarks.machine.memory import host_memory_peak_bytes
+from benchmarks.machine.topology import format_list
 
 
 class _Clock(NamedTuple):
-    """Seconds of wall-clock time, of this process tree's CPU time and of the whole machine's."""
+    """One reading: wall-clock time and this process tree's CPU time, in s, and what its cores did."""
 
     wall: float
     own: float
-    busy: float
+    cores: CoreTimes
 
 
 @dataclass
 class _Gpu:
-    """What was seen of one GPU; a list stays empty where the GPU does not say."""
+    """Readings of one GPU. A list stays empty where the GPU does not say."""
 
     index: int
     handle: Any
@@ -39,9 +41,15 @@ class _Gpu:
     watts: list[float] = field(default_factory=list)
     millijoules: list[int] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._partitioned = nvml.is_partitioned(self.handle)
+
     def sample(self) -> None:
+        """Reads the GPU once; of a MIG slice only its memory, because the rest is that of the whole GPU."""
         if (memory := nvml.read("nvmlDeviceGetMemoryInfo", self.handle)) is not None:
             self.memory.append(int(memory.used))
+        if self._partitioned:
+            return
         if (rates := nvml.read("nvmlDeviceGetUtilizationRates", self.handle)) is not None:
             self.utilization.append(rates.gpu / 100)
         if (milliwatts := nvml.read("nvmlDeviceGetPowerUsage", self.handle)) is not None:
@@ -50,7 +58,10 @@ class _Gpu:
             self.millijoules.append(int(millijoules))
 
     def summary(self) -> dict[str, Any]:
-        energy = (self.millijoules[-1] - self.millijoules[0]) / 1000 if self.millijoules else None
+        """Returns what the readings come to, as JSON values."""
+        # One reading of the counter is no energy of a run.
+        measured = len(self.millijoules) > 1
+        energy = (self.millijoules[-1] - self.millijoules[0]) / 1000 if measured else None
         return {
             "index": self.index,
             "name": nvml.read("nvmlDeviceGetName", self.handle),
@@ -65,10 +76,11 @@ class _Gpu:
 class Telemetry:
     """Watches the machine while its ``with`` block runs; ``summary`` says what it saw.
 
-    A daemon thread takes a sample on entry, one each ``interval`` seconds and one on exit.
+    A daemon thread takes a sample on entry, one each ``interval`` seconds and one on exit. An error of the
+    thread or of the last sample ends the watching but not the run, and stands in the summary.
 
     Args:
-        interval: Between samples, in s.
+        interval: Time between samples, in s.
         gpus: NVML handles by index; None for every GPU that this process may use.
     """
 
@@ -76,17 +88,20 @@ class Telemetry:
         self._interval, self._handles = interval, gpus
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="telemetry", daemon=True)
+        self._error: str | None = None
+        self._cores: frozenset[int] = frozenset()
         self._gpus: list[_Gpu] = []
         self._clocks: list[_Clock] = []
         self._costs: list[float] = []
         self._rss_max = 0
         # Cores kept busy between two samples, by this process tree and by everybody else.
-        self._own: list[float] = []
-        self._foreign: list[float] = []
+        self._own_loads: list[float] = []
+        self._foreign_loads: list[float] = []
 
     def __enter__(self) -> Telemetry:
         handles = nvml.visible_handles() if self._handles is None else self._handles
         self._gpus = [_Gpu(index, handle) for index, handle in handles.items()]
+        self._cores = frozenset(os.sched_getaffinity(0))
         self._sample()
         self._thread.start()
         return self
@@ -96,41 +111,60 @@ class Telemetry:
     ) -> None:
         self._stop.set()
         self._thread.join()
-        self._sample()
+        with self._errors_kept():
+            self._sample()
 
     def summary(self) -> dict[str, Any]:
-        """What was seen, as JSON values: bytes, cores, shares of 1, watts, joules.
+        """Returns what was seen, as JSON values: bytes, cores, shares of 1, watts, joules.
 
         Raises:
             RuntimeError: Called before the ``with`` block ended.
         """
         if not self._stop.is_set():
             raise RuntimeError("expected the telemetry's with block to have ended")
+
         # The means are candidates for the maxima: the last bit of the block is in them only.
-        own, foreign = _cores(self._clocks[0], self._clocks[-1])
+        first, last = self._clocks[0], self._clocks[-1]
+        own, foreign = _loads(first, last)
+        core_seconds = (last.wall - first.wall) * last.cores.number
+
+        # A sum over some of the GPUs would look like a very efficient machine.
         gpus = [gpu.summary() for gpu in self._gpus]
         energies = [gpu["energy_joules"] for gpu in gpus if gpu["energy_joules"] is not None]
+
         return {
-            "seconds": self._clocks[-1].wall - self._clocks[0].wall,
+            "seconds": last.wall - first.wall,
             "samples": len(self._costs),
             "sample_cpu_seconds_median": statistics.median(self._costs),
+            "error": self._error,
             "rss_bytes_max": max(self._rss_max, host_memory_peak_bytes()),
+            "cores": format_list(self._cores),
             "cpu_cores_mean": own,
-            "cpu_cores_max": max([*self._own, own]),
+            "cpu_cores_max": max([*self._own_loads, own]),
             "foreign_cpu_cores_mean": foreign,
-            "foreign_cpu_cores_max": max([*self._foreign, foreign]),
+            "foreign_cpu_cores_max": max([*self._foreign_loads, foreign]),
+            "stolen_fraction": _ratio(last.cores.stolen - first.cores.stolen, core_seconds),
             "gpus": gpus,
-            # A sum over some of the GPUs would look like a very efficient machine.
             "gpu_energy_joules": sum(energies) if gpus and len(energies) == len(gpus) else None,
         }
 
     def _watch(self) -> None:
-        while not self._stop.wait(self._interval):
-            self._sample()
-            # Only here: the interval before the exit may be shorter than the kernel's clock tick.
-            own, foreign = _cores(self._clocks[-2], self._clocks[-1])
-            self._own.append(own)
-            self._foreign.append(foreign)
+        """Takes samples until the block ends; the work of the thread."""
+        with self._errors_kept():
+            while not self._stop.wait(self._interval):
+                self._sample()
+                # Only here: the interval before the exit may be shorter than the kernel's clock tick.
+                own, foreign = _loads(self._clocks[-2], self._clocks[-1])
+                self._own_loads.append(own)
+                self._foreign_loads.append(foreign)
+
+    @contextlib.contextmanager
+    def _errors_kept(self) -> Iterator[None]:
+        """Keeps the first error for the summary: watching must not cost a run its result."""
+        try:
+            yield
+        except Exception as error:
+            self._error = self._error or f"{type(error).__name__}: {error}"
 
     def _sample(self) -> None:
         cost = time.thread_time()
@@ -138,76 +172,93 @@ class Telemetry:
         rss = psutil.Process().memory_info().rss + sum(rss for rss, _ in children)
         own = _own_seconds() + sum(seconds for _, seconds in children)
         self._rss_max = max(self._rss_max, rss)
-        self._clocks.append(_Clock(time.perf_counter(), own, _busy_seconds()))
+        self._clocks.append(_Clock(time.perf_counter(), own, core_times(self._cores)))
         for gpu in self._gpus:
             gpu.sample()
         self._costs.append(time.thread_time() - cost)
 
 
 def together(nodes: Sequence[int], seen: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the ranks of a run saw, as one: memory, cores, GPUs and energy summed.
+    """Combines what the ranks of a run saw: memory, cores, GPUs and energy are summed.
 
     Maxima are summed, too, as if they had come at the same time.
 
     Args:
         nodes: The number of each rank's node.
         seen: The summary of each rank.
+
+    Returns:
+        A summary with the keys of one rank's but for ``cores``.
     """
-
-    def foreign(of: str) -> float:
-        """What was no rank's: the first rank of a node saw it all, and the other ranks in it."""
-        total = 0.0
-        for node in set(nodes):
-            first, *others = (each for each, where in zip(seen, nodes, strict=True) if where == node)
-            ours = sum(other[f"cpu_cores_{of}"] for other in others)
-            total += max(0.0, first[f"foreign_cpu_cores_{of}"] - ours)
-        return total
-
-    energies = [each["gpu_energy_joules"] for each in seen]
+    first = {key: value for key, value in seen[0].items() if key != "cores"}
+    energies = [summary["gpu_energy_joules"] for summary in seen]
+    errors = [f"rank {rank}: {summary['error']}" for rank, summary in enumerate(seen) if summary["error"]]
     return {
-        **seen[0],
-        "seconds": max(each["seconds"] for each in seen),
+        **first,
+        "seconds": max(summary["seconds"] for summary in seen),
+        "error": "; ".join(errors) or None,
         **{
-            key: sum(each[key] for each in seen)
+            key: sum(summary[key] for summary in seen)
             for key in ("rss_bytes_max", "cpu_cores_mean", "cpu_cores_max")
         },
-        "foreign_cpu_cores_mean": foreign("mean"),
-        "foreign_cpu_cores_max": foreign("max"),
-        "gpus": [gpu for each in seen for gpu in each["gpus"]],
+        "foreign_cpu_cores_mean": _foreign_to_all(nodes, seen, "mean"),
+        "foreign_cpu_cores_max": _foreign_to_all(nodes, seen, "max"),
+        "stolen_fraction": statistics.fmean(summary["stolen_fraction"] for summary in seen),
+        "gpus": [gpu for summary in seen for gpu in summary["gpus"]],
         "gpu_energy_joules": None if None in energies else sum(energies),
     }
 
 
-def _cores(before: _Clock, after: _Clock) -> tuple[float, float]:
-    """Cores kept busy between two readings, by this process tree and by everybody else."""
-    wall = after.wall - before.wall
-    own = max(0.0, after.own - before.own) / wall
-    # The kernel counts the machine in ticks of 10 ms and a process more finely: zero may come out negative.
-    return own, max(0.0, (after.busy - before.busy) / wall - own)
+def _foreign_to_all(nodes: Sequence[int], seen: Sequence[Mapping[str, Any]], statistic: str) -> float:
+    """Returns how many cores were kept busy by no rank of the run.
+
+    Ranks with cores of their own each see other strangers. Of ranks that share their cores, the first one
+    saw all strangers, and the other ranks among them.
+
+    Args:
+        nodes: The number of each rank's node.
+        seen: The summary of each rank.
+        statistic: ``mean`` or ``max``.
+    """
+    groups: dict[tuple[int, str], list[Mapping[str, Any]]] = {}
+    for node, summary in zip(nodes, seen, strict=True):
+        groups.setdefault((node, summary["cores"]), []).append(summary)
+    total = 0.0
+    for first, *neighbours in groups.values():
+        known = sum(neighbour[f"cpu_cores_{statistic}"] for neighbour in neighbours)
+        total += max(0.0, first[f"foreign_cpu_cores_{statistic}"] - known)
+    return total
+
+
+def _loads(before: _Clock, after: _Clock) -> tuple[float, float]:
+    """Returns the cores kept busy between two readings, by this process tree and by everybody else."""
+    seconds = after.wall - before.wall
+    own = max(0.0, _ratio(after.own - before.own, seconds))
+    # The kernel counts cores in ticks of 10 ms and a process more finely: zero may come out negative.
+    return own, max(0.0, _ratio(after.cores.busy - before.cores.busy, seconds) - own)
+
+
+def _ratio(part: float, whole: float) -> float:
+    """Divides; returns 0 where there is no whole, because the watching ended with the first reading."""
+    return part / whole if whole else 0.0
 
 
 def _own_seconds() -> float:
-    """CPU time of this process and of its children that have ended."""
+    """Returns the CPU time of this process and of its children that have ended."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + ended.ru_utime + ended.ru_stime
 
 
-def _busy_seconds() -> float:
-    """CPU time of the machine that was not idle; stolen time, too, is a core that we did not have."""
-    times = psutil.cpu_times()
-    return float(times.user + times.nice + times.system + times.irq + times.softirq + times.steal)
-
-
 def _children(pid: int) -> Iterator[tuple[int, float]]:
-    """Resident bytes and CPU seconds of the processes that the main thread of ``pid`` started.
+    """Yields resident bytes and CPU seconds of the processes that the main thread of ``pid`` started.
 
-    From one small file, where psutil would read all of ``/proc``: tens of ms on a large node.
+    They come from one small file, where psutil would read all of ``/proc``: tens of ms on a large node.
     """
     # No such file: the process has just ended, or the kernel was built without CONFIG_PROC_CHILDREN.
-    listed = ""
+    text = ""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    for child in map(int, listed.split()):
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    for child in map(int, text.split()):
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(child)
             times = process.cpu_times()

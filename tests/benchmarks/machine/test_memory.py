@@ -19,7 +19,7 @@ def test_the_peak_remembers_memory_that_was_given_back() -> None:
 
 
 def test_the_peak_is_not_inherited_from_the_process_that_started_this_one() -> None:
-    """As ru_maxrss is: a launcher's gigabyte would show up as the benchmark's."""
+    """Fails with ``ru_maxrss``, where a launcher's gigabyte would show up as the benchmark's."""
     block = b"x" * (256 * MIB)
     code = "from benchmarks.machine.memory import host_memory_peak_bytes as peak; print(peak())"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -31,7 +31,7 @@ def test_available_memory_is_less_than_there_is() -> None:
     assert 0 < memory_available_bytes() <= psutil.virtual_memory().total
 
 
-def test_available_memory_heeds_the_limit_on_the_address_space() -> None:
+def test_available_memory_keeps_to_the_limit_on_the_address_space() -> None:
     code = "from benchmarks.machine.memory import memory_available_bytes as room; print(room())"
     limit = 512 * MIB
     answer = subprocess.run(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.machine import nvml, provenance
+from tests.benchmarks.machine.fake_nvml import FakeNvml
 
 
 def run_git(folder: Path, *arguments: str) -> None:
@@ -20,7 +21,7 @@ def run_git(folder: Path, *arguments: str) -> None:
 
 
 def test_collect_answers_every_question_as_strict_json() -> None:
-    collected = provenance.collect({"backend": "tensorflow", "version": "2.20.0"})
+    collected = provenance.collect({"backend": "tensorflow", "version": "2.20.0"}, {})
     json.dumps(collected, allow_nan=False)
     assert collected.keys() == {
         "benchmark", "container", "python", "packages", "framework", "system", "cpu", "memory",
@@ -33,15 +34,15 @@ def test_collect_answers_every_question_as_strict_json() -> None:
 
 
 def test_collect_does_not_name_the_host() -> None:
-    text = json.dumps(provenance.collect(None)).lower()
+    text = json.dumps(provenance.collect(None, {})).lower()
     host = socket.gethostname().lower()
     assert f'"{host}"' not in text
 
 
 def test_no_framework_is_imported() -> None:
-    """In a process of its own: other tests of this one may have loaded some."""
+    """Runs in a process of its own, because other tests of this one may have loaded some."""
     code = (
-        "import sys; from benchmarks.machine.provenance import collect; collect(None);"
+        "import sys; from benchmarks.machine.provenance import collect; collect(None, {});"
         "print(sorted({'tensorflow', 'keras', 'jax', 'torch', 'horovod'} & sys.modules.keys()))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -165,11 +166,72 @@ def test_no_scheduler_is_null() -> None:
     assert provenance.scheduler({"SLURM_CONF": "/etc/slurm.conf"}) is None
 
 
+GRACE = """\
+processor\t: 0
+BogoMIPS\t: 2000.00
+Features\t: fp asimd
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x0
+CPU part\t: 0xd4f
+CPU revision\t: 0
+"""
+
+
+def test_the_processor_has_the_kernels_name() -> None:
+    text = "processor\t: 0\nmodel\t\t: 2\nmodel name\t: AMD EPYC 7742 64-Core Processor\n"
+    assert provenance.processor_name(text, "x86_64") == "AMD EPYC 7742 64-Core Processor"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "lscpu", "name"),
+    [
+        (GRACE, "Architecture: aarch64\nModel name:          Neoverse-V2\nModel: 0\n", "Neoverse-V2"),
+        (GRACE, "BIOS Model name: Grace A02\nModel name: -\n", "aarch64, implementer 0x41, part 0xd4f"),
+        (GRACE, "", "aarch64, implementer 0x41, part 0xd4f"),
+        ("", "", "aarch64"),
+        ("model name\t: \n", "", "aarch64"),
+    ],
+)
+def test_a_processor_without_the_kernels_name_has_the_next_best(
+    monkeypatch: pytest.MonkeyPatch, cpuinfo: str, lscpu: str, name: str
+) -> None:
+    monkeypatch.setattr(provenance, "_lscpu", lambda: lscpu)
+    assert provenance.processor_name(cpuinfo, "aarch64") == name
+
+
+def test_without_the_program_lscpu_there_is_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert provenance.processor_name("", "aarch64") == "aarch64"
+
+
+def test_a_gpu_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeNvml(2).install(monkeypatch)
+    (gpu,) = provenance.collect(None, {1: nvml.handles()[1]})["gpus"]
+    assert (gpu["index"], gpu["name"], gpu["power_limit_watts"]) == (1, "NVIDIA H100", 700.0)
+    assert gpu["mig"] is False
+
+
+def test_of_a_slice_no_power_limit_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeNvml(1, slices={0: 2}).install(monkeypatch)
+    (gpu,) = provenance.collect(None, nvml.visible_handles())["gpus"]
+    assert (gpu["name"], gpu["power_limit_watts"], gpu["mig"]) == ("NVIDIA H100 MIG 1g.10gb", None, True)
+
+
+def test_a_virtual_gpu_that_tells_nothing_is_described_by_nulls(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeNvml(1, virtual=True).install(monkeypatch)
+    (gpu,) = provenance.collect(None, nvml.handles())["gpus"]
+    assert gpu["name"] == "NVIDIA H100"
+    assert (gpu["power_limit_watts"], gpu["sm_clock_max_mhz"], gpu["persistence"]) == (None, None, None)
+
+
 @pytest.mark.gpu
 def test_gpus_are_described() -> None:
     if not nvml.handles():
         pytest.skip(f"no GPU: {nvml.unavailable()}")
-    collected = provenance.collect(None)
+    collected = provenance.collect(None, nvml.handles())
     assert collected["gpu_driver"]["version"]
     assert len(collected["gpus"]) == len(nvml.handles())
     for gpu in collected["gpus"]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import subprocess
 import sys
 import time
@@ -9,8 +11,10 @@ from typing import Any
 import pytest
 
 from benchmarks.machine import nvml
+from benchmarks.machine.core_times import CoreTimes, core_times
 from benchmarks.machine.memory import host_memory_peak_bytes
 from benchmarks.machine.telemetry import Telemetry, together
+from tests.benchmarks.machine.fake_nvml import FakeNvml
 
 SPIN = "import time; end = time.perf_counter() + 0.6\nwhile time.perf_counter() < end: pass"
 
@@ -33,12 +37,12 @@ def test_a_busy_process_is_seen_as_its_own_load() -> None:
 
 
 def test_a_child_belongs_to_the_run_and_is_not_foreign() -> None:
+    """The child says how much time it had, because tests share the machine."""
+    code = f"{SPIN}\nprint(time.process_time())"
     with Telemetry(interval=0.1) as telemetry:
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", SPIN], check=True)
-        assert time.perf_counter() - start >= 0.6
+        child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     seen = telemetry.summary()
-    assert seen["cpu_cores_mean"] * seen["seconds"] > 0.2
+    assert seen["cpu_cores_mean"] * seen["seconds"] >= float(child.stdout) > 0
 
 
 def test_foreign_load_is_seen() -> None:
@@ -111,32 +115,141 @@ def test_a_gpu_is_seen() -> None:
     for gpu in seen["gpus"]:
         assert gpu["name"]
         assert gpu["memory_used_bytes_max"] > 0
-        assert 0 <= gpu["utilization_mean"] <= 1
-        assert 0 < gpu["power_watts_mean"] <= gpu["power_watts_max"]
-        assert 0 <= gpu["energy_joules"] <= 2 * gpu["power_watts_max"] * seen["seconds"] + 50
+        if gpu["utilization_mean"] is not None:
+            assert 0 <= gpu["utilization_mean"] <= 1
+        if gpu["power_watts_max"] is not None:
+            assert 0 < gpu["power_watts_mean"] <= gpu["power_watts_max"]
+        if gpu["power_watts_max"] is not None and gpu["energy_joules"] is not None:
+            assert 0 <= gpu["energy_joules"] <= 2 * gpu["power_watts_max"] * seen["seconds"] + 50
+
+
+def seen_by_rank(cores: str, own: float, foreign: float, joules: float | None = 0.0) -> dict[str, Any]:
+    return {
+        "seconds": own,
+        "samples": 3,
+        "error": None,
+        "rss_bytes_max": 100,
+        "cores": cores,
+        "cpu_cores_mean": own,
+        "cpu_cores_max": 2 * own,
+        "foreign_cpu_cores_mean": foreign,
+        "foreign_cpu_cores_max": 2 * foreign,
+        "stolen_fraction": foreign / 100,
+        "gpus": [{"energy_joules": joules}],
+        "gpu_energy_joules": joules,
+    }
 
 
 def test_ranks_are_summed_and_their_neighbours_are_no_foreigners() -> None:
-    """Two ranks on node 0, where others kept half a core busy, and one on node 1, alone."""
-
-    def seen(own: float, foreign: float, joules: float) -> dict[str, Any]:
-        return {
-            "seconds": own,
-            "samples": 3,
-            "rss_bytes_max": 100,
-            "cpu_cores_mean": own,
-            "cpu_cores_max": 2 * own,
-            "foreign_cpu_cores_mean": foreign,
-            "foreign_cpu_cores_max": 2 * foreign,
-            "gpus": [{"energy_joules": joules}],
-            "gpu_energy_joules": joules,
-        }
-
-    ranks = [seen(1.0, 2.0 + 0.5, 10.0), seen(2.0, 1.0 + 0.5, 20.0), seen(4.0, 0.0, 30.0)]
+    """Two ranks on the same cores of node 0, where others kept half a core busy, and one on node 1, alone."""
+    ranks = [
+        seen_by_rank("0-3", 1.0, 2.0 + 0.5, 10.0),
+        seen_by_rank("0-3", 2.0, 1.0 + 0.5, 20.0),
+        seen_by_rank("0-3", 4.0, 0.0, 30.0),
+    ]
     whole = together([0, 0, 1], ranks)
     assert (whole["seconds"], whole["samples"], whole["rss_bytes_max"]) == (4.0, 3, 300)
     assert (whole["cpu_cores_mean"], whole["cpu_cores_max"]) == (7.0, 14.0)
     assert (whole["foreign_cpu_cores_mean"], whole["foreign_cpu_cores_max"]) == (0.5, 1.0)
+    assert whole["stolen_fraction"] == pytest.approx(0.04 / 3)
     assert (len(whole["gpus"]), whole["gpu_energy_joules"]) == (3, 60.0)
+    assert whole["error"] is None
     ranks[1]["gpu_energy_joules"] = None
-    assert together([0, 0, 1], ranks)["gpu_energy_joules"] is None
+    ranks[2]["error"] = "OSError: x"
+    whole = together([0, 0, 1], ranks)
+    assert (whole["gpu_energy_joules"], whole["error"]) == (None, "rank 2: OSError: x")
+
+
+def test_ranks_on_cores_of_their_own_see_other_strangers() -> None:
+    ranks = [seen_by_rank("0-1", 2.0, 0.25), seen_by_rank("2-3", 2.0, 0.5)]
+    whole = together([0, 0], ranks)
+    assert (whole["foreign_cpu_cores_mean"], whole["foreign_cpu_cores_max"]) == (0.75, 1.5)
+    assert whole.keys() == ranks[0].keys() - {"cores"}
+
+
+def test_only_cores_that_this_process_may_use_are_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = set()
+
+    def watch(cores: frozenset[int]) -> CoreTimes:
+        watched.add(cores)
+        return core_times(cores)
+
+    monkeypatch.setattr("benchmarks.machine.telemetry.core_times", watch)
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        with Telemetry(interval=0.02) as telemetry:
+            time.sleep(0.1)
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert watched == {frozenset({min(allowed)})}
+    assert telemetry.summary()["cores"] == str(min(allowed))
+
+
+def test_stolen_time_is_a_share_of_the_cores_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four cores, of which a hypervisor takes two, as the kernel's file would say."""
+    start = time.perf_counter()
+
+    def stolen(_: object) -> CoreTimes:
+        seconds = time.perf_counter() - start
+        return CoreTimes(busy=4 * seconds, stolen=2 * seconds, number=4)
+
+    monkeypatch.setattr("benchmarks.machine.telemetry.core_times", stolen)
+    with Telemetry() as telemetry:
+        time.sleep(0.1)
+    seen = telemetry.summary()
+    assert seen["stolen_fraction"] == pytest.approx(0.5, rel=0.05)
+    assert seen["foreign_cpu_cores_mean"] == pytest.approx(4.0, rel=0.2)
+
+
+def test_nothing_went_wrong_and_the_summary_says_so() -> None:
+    with Telemetry() as telemetry:
+        time.sleep(0.02)
+    assert telemetry.summary()["error"] is None
+
+
+@pytest.mark.parametrize("good", [1, 3])
+def test_an_error_ends_the_watching_and_not_the_run(monkeypatch: pytest.MonkeyPatch, good: int) -> None:
+    """The machine can be read once (on entry) or three times, and never again."""
+    calls = itertools.count(1)
+
+    def breaking(cores: frozenset[int]) -> CoreTimes:
+        if next(calls) > good:
+            raise OSError("no more")
+        return core_times(cores)
+
+    monkeypatch.setattr("benchmarks.machine.telemetry.core_times", breaking)
+    with Telemetry(interval=0.01) as telemetry:
+        time.sleep(0.2)
+    seen = telemetry.summary()
+    assert seen["error"] == "OSError: no more"
+    assert (seen["samples"], seen["stolen_fraction"]) == (good, 0.0)
+    json.dumps(seen, allow_nan=False)
+
+
+def test_of_a_slice_only_memory_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver would report the power of the whole GPU for it."""
+    FakeNvml(1, slices={0: 2}).install(monkeypatch)
+    with Telemetry(gpus=nvml.visible_handles()) as telemetry:
+        time.sleep(0.02)
+    (gpu,) = telemetry.summary()["gpus"]
+    assert gpu == {
+        "index": 0,
+        "name": "NVIDIA H100 MIG 1g.10gb",
+        "memory_used_bytes_max": 1 << 30,
+        "utilization_mean": None,
+        "power_watts_mean": None,
+        "power_watts_max": None,
+        "energy_joules": None,
+    }
+    assert telemetry.summary()["gpu_energy_joules"] is None
+
+
+@pytest.mark.parametrize(("virtual", "joules"), [(False, 1.0), (True, None)])
+def test_energy_is_what_the_counter_gained(
+    monkeypatch: pytest.MonkeyPatch, virtual: bool, joules: float | None
+) -> None:
+    FakeNvml(1, virtual=virtual).install(monkeypatch)
+    with Telemetry(interval=60.0) as telemetry:
+        time.sleep(0.02)
+    assert telemetry.summary()["gpu_energy_joules"] == joules
