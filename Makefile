@@ -47,24 +47,28 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE = $(subst _,-,$(WORKLOAD))-bmk:v$(VERSION)
 LOCAL = localhost/hepbench/$(IMAGE)
 SIF = build/sif/$(subst :,_,$(IMAGE)).sif
+# An image for CUDA has a second name. A SIF has each name once more with the architecture, for hep-score's `addarch`.
+NAMES = $(IMAGE) $(if $(filter cuda,$(ACCELERATOR)),$(subst -bmk:,-gpu-bmk:,$(IMAGE)))
+SIF_NAMES = $(NAMES) $(addsuffix _$(shell uname -m),$(NAMES))
 export DOCKER ?= docker
 ARGUMENTS = $(foreach name,BASE_IMAGE BUILDER_IMAGE ACCELERATOR PRESETS,$(if $($(name)),--build-arg $(name)='$($(name))'))
 
 image:  ## the container image of WORKLOAD; BUILD_FLAGS go to docker build
 	containers/build-image.sh $(subst -,_,$(WORKLOAD)) $(VERSION) $(LOCAL) $(ARGUMENTS) $(BUILD_FLAGS)
 
-sif:  ## the image as SIF, under its own name and the one that hep-score's dir:// registry expects
+sif:  ## the image as SIF, under its own name and those that hep-score's dir:// registry expects
 	mkdir -p build/sif
 	apptainer build --force --disable-cache --mksquashfs-args '-Xcompression-level 1' \
 	    --build-arg IMAGE=$(LOCAL) $(SIF).part containers/image.def
 	mv $(SIF).part $(SIF)
-	ln -f $(SIF) build/sif/$(IMAGE)
+	for name in $(SIF_NAMES); do ln -f $(SIF) build/sif/$$name || exit; done
 
 push:  ## image and SIF to REGISTRY, such as registry.example.org/hepbench
 	@test -n '$(REGISTRY)' || { echo 'make push: say where to: REGISTRY=HOST/PROJECT' >&2; exit 2; }
-	$(DOCKER) tag $(LOCAL) $(REGISTRY)/$(IMAGE)
-	$(DOCKER) push $(REGISTRY)/$(IMAGE)
-	apptainer push build/sif/$(IMAGE) oras://$(REGISTRY)/sif/$(IMAGE)
+	for name in $(NAMES); do \
+	    $(DOCKER) tag $(LOCAL) $(REGISTRY)/$$name && $(DOCKER) push $(REGISTRY)/$$name || exit; \
+	done
+	for name in $(SIF_NAMES); do apptainer push build/sif/$$name oras://$(REGISTRY)/sif/$$name || exit; done
 
 hepscore: setup  ## the real hep-score (HEPSCORE_BIN) on both images and both SIFs, preset smoke
 	$(BIN)/python -m tests.hepscore

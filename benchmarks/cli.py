@@ -1,4 +1,4 @@
-"""The ``hepbench`` command: parse, check, delegate. Imports what a command needs when it is called."""
+"""The ``hepbench`` command. Each of its commands imports what it needs when it is called, to answer soon."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import click
 
 from benchmarks.data_commands import data
 from benchmarks.errors import RunFailedError, Terminated, UsageError
-from benchmarks.options import FILE, FLAGS, FOLDER, PRESET, resolved, taking
+from benchmarks.options import FILE, FLAGS, FOLDER, PRESET, SWITCHES, UserPath, resolved, taking
+from benchmarks.output import RunOptions
 from datasets.errors import DataError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hepbench")
 def cli() -> None:
-    """Machine-learning workloads of high-energy physics as a hardware benchmark."""
+    """Run machine-learning workloads of high-energy physics as a hardware benchmark."""
 
 
 cli.add_command(data)
@@ -53,9 +54,7 @@ def show(workload: str, preset: str, file: Path | None, assignments: tuple[str, 
 @click.option("--ranks", type=click.IntRange(1), help="Processes that train together, on this machine.")
 @click.option("--gpus", type=click.IntRange(1), help="The same, with a GPU each; never fewer.")
 @click.option("--output", type=FOLDER, help="Folder of the result [default: results/WORKLOAD-PRESET-TIME].")
-@click.option("--force", is_flag=True, help="Replace the result that is already there.")
-@click.option("--quiet", is_flag=True, help="No progress and no table.")
-@click.option("--debug", is_flag=True, help="Tracebacks and the framework's own messages.")
+@taking(*SWITCHES)
 @click.option("--dry-run", is_flag=True, help="Print the configuration, or the engine's command, and stop.")
 @click.option("--engine", type=click.Choice(["docker", "apptainer"]), help="Run in a container.")
 @click.option("--image", help="Its image or SIF file [default: of this version, as made by make image, sif].")
@@ -77,21 +76,25 @@ def run(
     **flags: Any,
 ) -> None:
     """Train and measure a workload; write result.json and WORKLOAD_summary.json."""
+    options = RunOptions(output, force=force, quiet=quiet, debug=debug)
 
-    def resolve(*swept: str) -> Any:
-        return resolved(workload, preset, file, assignments, flags, swept)
+    def resolve(*swept_values: str) -> Any:
+        return resolved(workload, preset, file, assignments, flags, swept_values)
 
+    # In a container, the image's own program does everything that follows.
     if engine is not None:
-        from benchmarks.launchers.container import container, run_container
+        from benchmarks.launchers.container import plan_container, run_container
 
-        given = {"config": file, "set": assignments, "sweep": sweep, "ranks": ranks, "gpus": gpus, **flags}
-        wanted = container(engine, image, resolve(), given, output, debug=debug)
+        settings = {"config": file, "set": assignments, "sweep": sweep, "ranks": ranks, "gpus": gpus, **flags}
+        container = plan_container(engine, image, resolve(), settings, options)
         if dry_run:
-            click.echo(wanted.command_line())
+            click.echo(container.command_line())
             return
-        sys.exit(run_container(wanted, force=force, quiet=quiet))
+        sys.exit(run_container(container, options))
     if image is not None:
         raise UsageError("--image: expected with --engine docker or --engine apptainer only; add one of them")
+
+    # A sweep has several configurations, and every other run has one.
     if sweep:
         from benchmarks.launchers.sweep import configurations
 
@@ -99,27 +102,31 @@ def run(
     else:
         runs = {"": resolve()}
     if dry_run:
-        click.echo("\n\n".join(each.describe() for each in runs.values()))
+        click.echo("\n\n".join(configuration.describe() for configuration in runs.values()))
         return
-    from benchmarks.ranks.place import asked_for
 
-    count, place = asked_for(ranks, gpus, os.environ)
+    # Every run of a sweep is a process of its own, which starts its ranks.
+    from benchmarks.ranks.place import resolve_rank_count
+
+    count, place = resolve_rank_count(ranks, gpus, os.environ)
     if sweep:
         from benchmarks.launchers.sweep import run_sweep
 
         if place.size > 1:
             raise UsageError(f"--sweep: started by {place.launcher}; leave it to hepbench run --ranks N")
-        told = [f"--{name}={number}" for name, number in (("ranks", ranks), ("gpus", gpus)) if number]
-        sys.exit(run_sweep(runs, output, force=force, quiet=quiet, debug=debug, ranks=told))
+        rank_options = [f"--{name}={number}" for name, number in (("ranks", ranks), ("gpus", gpus)) if number]
+        sys.exit(run_sweep(runs, options, rank_options))
+
+    # This process starts the ranks, unless a launcher has started them or it is the only one.
     if debug:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"
     if count > place.size:
         from benchmarks.launchers.local_ranks import run_ranks
 
-        sys.exit(run_ranks(runs[""], output, count, gpus=gpus or 0, force=force, debug=debug))
+        sys.exit(run_ranks(runs[""], options, count, gpus=gpus or 0))
     from benchmarks.job import run_job
 
-    sys.exit(run_job(runs[""], output, force=force, quiet=quiet, debug=debug, place=place, gpus=gpus or 0))
+    sys.exit(run_job(runs[""], options, place=place, gpus=gpus or 0))
 
 
 @cli.command()
@@ -128,22 +135,22 @@ def run(
 @click.option("--gpus-per-node", type=click.IntRange(1), help="Ranks on each node, one GPU each.")
 @click.option("--ranks-per-node", type=click.IntRange(1), help="Ranks on each node, without GPUs.")
 @click.option("--image", type=FILE, required=True, help="SIF file, where the nodes see it.")
-@click.option("--output", type=FOLDER, required=True, help="Folder of the result, likewise.")
+@click.option("--output", type=FOLDER, required=True, help="Folder of the result, where the nodes see it.")
 @click.option("--time", help="Limit of the job, such as 02:00:00 [default: the cluster's].")
 @click.option("--partition", help="Slurm's partition [default: the cluster's].")
 @click.option("--account", help="Slurm's account [default: the user's].")
 @click.option("--dry-run", is_flag=True, help="Print the batch script and stop.")
-def submit(workload: str, preset: str, image: Path, output: Path, *, dry_run: bool, **options: Any) -> None:
+def submit(workload: str, preset: str, image: Path, output: Path, *, dry_run: bool, **limits: Any) -> None:
     """Submit a training in containers to Slurm: nodes times GPUs, or nodes times ranks."""
-    from benchmarks.launchers import slurm as submitter
+    from benchmarks.launchers.slurm import batch_script, plan_job, submit_job
     from hepscore_adapter.validate import summary_path
 
-    wanted = submitter.job(resolved(workload, preset, None, (), {}), image, output, **options)
+    job = plan_job(resolved(workload, preset, None, (), {}), image, output, **limits)
     if dry_run:
-        click.echo(submitter.script(wanted), nl=False)
+        click.echo(batch_script(job), nl=False)
         return
-    number, script = submitter.submit(wanted)
-    click.echo(f"job:     {number} ({script})\nsummary: {summary_path(workload, wanted.output)}")
+    number, script = submit_job(job)
+    click.echo(f"job:     {number} ({script})\nsummary: {summary_path(workload, job.output)}")
 
 
 @cli.command()
@@ -158,9 +165,7 @@ def submit(workload: str, preset: str, image: Path, output: Path, *, dry_run: bo
 )
 @click.option("--output", type=FOLDER, help="Folder of the series [default: results/WORKLOAD-PRESET-TIME].")
 @click.option("--plot", "picture", type=FILE, help="Draw throughput and efficiency into this file.")
-@click.option("--force", is_flag=True, help="Replace the results that are already there.")
-@click.option("--quiet", is_flag=True, help="No progress and no table.")
-@click.option("--debug", is_flag=True, help="Tracebacks and the framework's own messages.")
+@taking(*SWITCHES)
 def scale(
     workload: str,
     preset: str,
@@ -176,15 +181,15 @@ def scale(
     **flags: Any,
 ) -> None:
     """Run on several numbers of ranks; write scaling.json, with a projection to 1,024."""
-    from benchmarks.scaling.series import numbers, run_scale
+    from benchmarks.scaling.series import parse_rank_counts, run_scale
 
     config = resolved(workload, preset, file, assignments, flags)
-    options = {"force": force, "quiet": quiet, "debug": debug}
-    sys.exit(run_scale(config, numbers(ranks), mode, output, picture=picture, **options))
+    options = RunOptions(output, force=force, quiet=quiet, debug=debug)
+    sys.exit(run_scale(config, parse_rank_counts(ranks), mode, options, picture))
 
 
 @cli.command()
-@click.argument("results", type=click.Path(exists=True, path_type=Path), nargs=-1, required=True)
+@click.argument("results", type=UserPath(exists=True, path_type=Path), nargs=-1, required=True)
 @click.option("--plot", "picture", type=FILE, help="Draw loss and throughput per epoch into this file.")
 def report(results: tuple[Path, ...], picture: Path | None) -> None:
     """Print a result, or compare several; each a result.json or its folder."""
@@ -192,21 +197,20 @@ def report(results: tuple[Path, ...], picture: Path | None) -> None:
     from benchmarks.result import read_result
 
     files = [path / "result.json" if path.is_dir() else path for path in results]
+    names = [str(path.parent if path.name == "result.json" else path) for path in files]
     try:
-        read = [
-            (str(path.parent if path.name == "result.json" else path), read_result(path)) for path in files
-        ]
+        named_results = [(name, read_result(path)) for name, path in zip(names, files, strict=True)]
     except (OSError, ValueError) as error:
         raise UsageError(str(error)) from None
-    click.echo(reports.table(read))
+    click.echo(reports.table(named_results))
     if picture is not None:
-        reports.plot(read, picture)
+        reports.plot(named_results, picture)
         click.echo(picture)
 
 
 @cli.group()
 def hepscore() -> None:
-    """Configurations of hep-score."""
+    """Write configurations of hep-score."""
 
 
 @hepscore.command("config")
@@ -215,15 +219,15 @@ def hepscore() -> None:
 @click.option(
     "--reference",
     "paths",
-    type=click.Path(exists=True, path_type=Path),
+    type=UserPath(exists=True, path_type=Path),
     multiple=True,
-    help="result.json, or its folder, of a reference run; one a workload [default: those that come along].",
+    help="result.json, or its folder, of a reference run; one a workload [default: those that are shipped].",
 )
 @click.option(
     "--registry",
     default="docker://localhost/hepbench",
     show_default=True,
-    help="Where the images lie; for Apptainer dir:///FOLDER.",
+    help="Where the images are; for Apptainer dir:///FOLDER.",
 )
 @click.option("--gpus", type=click.IntRange(0), default=1, show_default=True, help="GPUs; 0: CPU only.")
 @click.option("--repetitions", type=click.IntRange(1), default=3, show_default=True, help="Of each workload.")
@@ -261,7 +265,8 @@ def doctor() -> None:
 
 
 def main() -> None:
-    """Runs the command; one line and an exit code for whatever goes wrong."""
+    """Runs the command, and turns whatever goes wrong into one line and an exit code."""
+    # click ends with an exception for help, for a wrong call and for an interruption.
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -274,18 +279,19 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as stop:
         click.echo("hepbench: interrupted", err=True)
-        # click makes an Abort of whatever stopped it.
+        # click raises its Abort from whatever stopped it.
         sys.exit(143 if isinstance(stop.__cause__ or stop, Terminated) else 130)
-    except UsageError as error:
+
+    # These are our own errors, whose texts are written for a person.
+    except (UsageError, DataError, RunFailedError) as error:
         click.echo(f"hepbench: {error}", err=True)
-        sys.exit(2)
-    except (DataError, RunFailedError) as error:
-        click.echo(f"hepbench: {error}", err=True)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+
+    # Nobody reads the output any more, which is no reason for a traceback of Python's at its end.
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except OSError as error:  # a folder without permission, a full disk: nothing to trace
+    except OSError as error:  # a folder without permission or a full disk, which needs no traceback
         click.echo(f"hepbench: {error}", err=True)
         sys.exit(1)
 

@@ -32,10 +32,82 @@ def option(
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What every workload has; a workload's own keys stand in a subclass of its folder."""
+    """What every kind of workload has. A workload's own keys are in a subclass in its folder."""
 
     workload: ClassVar[str]
-    how_to_shrink: ClassVar[str] = "lower --batch-size"  # what to do where a training does not fit
+    kind: ClassVar[str]
+    how_to_shrink: ClassVar[str] = "lower --batch-size"  # what to do where a run does not fit
+
+    seed: int = option(1, "seed of the initial weights and of everything drawn later", low=0, high=2**31 - 1)
+    precision: str = option("float32", "number format of the model", choices=PRECISIONS)
+    xla: str = option("auto", "compile with XLA; auto: on a GPU only", choices=("auto", "on", "off"))
+    deterministic: str = option(
+        "auto", "same seed, same bits; auto: on a CPU only", choices=("auto", "on", "off")
+    )
+    threads: int = option(0, "CPU threads; 0: all that this process may use", low=0, high=4096)
+    data: str = option("", "folder of the data set; empty: the cache, made there if it is missing")
+    require_quiet: bool = option(False, "a run on a machine that is not quiet fails")
+    max_foreign_cores: float = option(
+        0.1, "cores that others may keep busy in a quiet run, of those of the run", low=0.0, high=4096.0
+    )
+    max_stolen_fraction: float = option(
+        0.01, "share of CPU time that a hypervisor may take from a quiet run", low=0.0, high=1.0
+    )
+    max_spread: float = option(
+        0.05, "spread of the repetitions, (max - min) / median, of a quiet run", low=0.0, high=1000.0
+    )
+
+    def check(self) -> None:
+        """Looks at keys that depend on each other.
+
+        Raises:
+            UsageError: They do not fit together.
+        """
+
+    def for_ranks(self, ranks: int) -> Self:  # noqa: ARG002 (for subclasses)
+        """Returns the configuration of each of ``ranks`` ranks.
+
+        Raises:
+            UsageError: The work does not divide among the ranks.
+        """
+        return self
+
+    def with_auto_resolved(self, device: str, room: int | None) -> Self:  # noqa: ARG002 (for subclasses)
+        """Returns the configuration with a value for every key that is ``auto``.
+
+        Args:
+            device: ``cpu`` or ``gpu``.
+            room: Memory for the model, in bytes; None where it is not known.
+        """
+        xla, deterministic = ("on", "off") if device == "gpu" else ("off", "on")
+        return dataclasses.replace(
+            self,
+            xla=xla if self.xla == "auto" else self.xla,
+            deterministic=deterministic if self.deterministic == "auto" else self.deterministic,
+        )
+
+    def size_summary(self) -> str:
+        """Describes in words what decides how much memory a run takes."""
+        raise NotImplementedError
+
+    def memory_summary(self) -> str:
+        """Describes the expected peak memory, as ``show`` prints it."""
+        return f"expected peak memory: {self.expected_memory_bytes() / 1e9:.1f} GB"
+
+    def expected_memory_bytes(self) -> int:
+        """Returns the peak memory that a run with this configuration is expected to take, in bytes."""
+        raise NotImplementedError
+
+    def quality_failure(self, quality: Mapping[str, float]) -> str:
+        """Says in one line what of the quality is worse than the preset allows; empty if nothing is."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class TrainingConfig(RunConfig):
+    """What every training has."""
+
+    kind: ClassVar[str] = "training"
 
     epochs: int = option(5, "passes over the training events, warm-up included", low=2, high=100_000)
     warmup_epochs: int = option(1, "first epochs, which compile and are never scored", low=1, high=1000)
@@ -45,14 +117,6 @@ class RunConfig:
     )
     train_events: int = option(1, "training events", low=1, high=100_000_000)
     validation_events: int = option(1, "validation events", low=1, high=100_000_000)
-    seed: int = option(1, "seed of the initial weights and of everything drawn later", low=0, high=2**31 - 1)
-    precision: str = option("float32", "number format of the model", choices=PRECISIONS)
-    xla: str = option("auto", "compile with XLA; auto: on a GPU only", choices=("auto", "on", "off"))
-    deterministic: str = option(
-        "auto", "same seed, same bits; auto: on a CPU only", choices=("auto", "on", "off")
-    )
-    threads: int = option(0, "CPU threads; 0: all that this process may use", low=0, high=4096)
-    data: str = option("", "folder of the data set; empty: the cache, made there if it is missing")
     lr_scaling: str = option(
         "none",
         "learning rate times the ratio of all ranks' batch to batch_size (linear), or its root (sqrt)",
@@ -62,6 +126,15 @@ class RunConfig:
         0, "first steps, in which the learning rate rises from nearly 0", low=0, high=2**31 - 1
     )
     compression: str = option("none", "number format of gradients between ranks", choices=("none", "fp16"))
+    inference_seconds: float = option(
+        10.0, "seconds for which inference is repeated, at least", low=0.0, high=86_400.0
+    )
+    quiet_epoch_seconds: float = option(
+        10.0, "seconds that a timed epoch of a quiet run takes, at least", low=0.0, high=86_400.0
+    )
+    max_input_wait: float = option(
+        0.1, "share of an epoch, or of inference, that a quiet run waits for input", low=0.0, high=1.0
+    )
 
     def check(self) -> None:
         """Looks at keys that depend on each other.
@@ -81,7 +154,7 @@ class RunConfig:
             )
 
     def for_ranks(self, ranks: int) -> Self:
-        """The configuration of each of so many ranks, with the batch sizes that it comes to.
+        """Returns the configuration of each rank, with the batch sizes that the ranks come to.
 
         Raises:
             UsageError: The events of a step do not divide among the ranks, or are more than there are.
@@ -99,39 +172,28 @@ class RunConfig:
         return config
 
     def learning_rate_factor(self, ranks: int) -> float:
-        """What ``lr_scaling`` multiplies the learning rate by, which was chosen for ``batch_size``."""
+        """Returns what ``lr_scaling`` multiplies the learning rate by, which is meant for ``batch_size``."""
         ratio = (self.global_batch_size or self.batch_size * ranks) / self.batch_size
         return {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[self.lr_scaling]
 
-    def with_auto_resolved(self, device: str, room: int | None) -> Self:  # noqa: ARG002 (for subclasses)
-        """The configuration with a value for every key that is ``auto``.
-
-        Args:
-            device: ``cpu`` or ``gpu``.
-            room: Bytes of memory that there are for the model; None where nobody knows.
-        """
-        xla, deterministic = ("on", "off") if device == "gpu" else ("off", "on")
-        return dataclasses.replace(
-            self,
-            xla=xla if self.xla == "auto" else self.xla,
-            deterministic=deterministic if self.deterministic == "auto" else self.deterministic,
-        )
-
     def size_summary(self) -> str:
-        """What decides how much memory a training takes, in words."""
+        """Describes in words what decides how much memory a training takes."""
         return f"batch_size {self.batch_size} in {self.precision}"
 
-    def memory_summary(self) -> str:
-        """The expected peak memory, as ``show`` prints it."""
-        return f"expected peak memory: {self.expected_memory_bytes() / 1e9:.1f} GB"
 
-    def expected_memory_bytes(self) -> int:
-        """Peak memory that a training with this configuration is expected to take, in bytes."""
-        raise NotImplementedError
+def as_training(config: RunConfig, what: str) -> TrainingConfig:
+    """Returns the configuration itself, which has to be that of a training.
 
-    def quality_failure(self, quality: Mapping[str, float]) -> str:
-        """Says in one line what of the quality is worse than the preset allows; empty if nothing is."""
-        raise NotImplementedError
+    Args:
+        config: Of a run.
+        what: What asks for a training, such as ``scale``.
+
+    Raises:
+        UsageError: It is of another kind.
+    """
+    if not isinstance(config, TrainingConfig):
+        raise UsageError(f"{what}: expected a training, got {config.workload}, which is {config.kind}")
+    return config
 
 
 @dataclass(frozen=True)
@@ -142,13 +204,22 @@ class Resolved:
     config: RunConfig
     origins: Mapping[str, str]
     changed: tuple[str, ...] = ()  # keys with another value than the preset's
+    resolved: tuple[str, ...] = ()  # keys that were ``auto``
+
+    def with_auto_resolved(self, config: RunConfig) -> Self:
+        """Returns the same with the values that were chosen for the keys that are ``auto``."""
+        keys = (item.name for item in dataclasses.fields(config))
+        resolved = tuple(key for key in keys if getattr(self.config, key) == "auto" != getattr(config, key))
+        return dataclasses.replace(self, config=config, resolved=resolved)
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as JSON values, workload and preset included."""
         return {
             "workload": self.config.workload,
+            "kind": self.config.kind,
             "preset": self.preset,
             "changed": list(self.changed),
+            "resolved": list(self.resolved),
             **dataclasses.asdict(self.config),
         }
 

@@ -1,14 +1,18 @@
-"""``hepbench data``: make, fetch, import, check and draw data sets."""
+"""The commands of ``hepbench data``, which make, fetch, import, check and draw data sets.
+
+Docstrings of commands are the help that click prints, and so begin with an imperative.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
 
-from benchmarks.options import FILE, FOLDER, PRESET, resolved, taking
+from benchmarks.options import FILE, FOLDER, PRESET, UserPath, resolved, taking
 
 
 @click.group()
@@ -47,35 +51,42 @@ def import_data() -> None:
 
 
 @import_data.command("delphes")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", type=UserPath(exists=True, file_okay=False, path_type=Path))
 @click.option("--output", type=FOLDER, required=True, help="Folder of the data set.")
-@click.option("--train-events", type=click.IntRange(1), help="At most so many [default: all].")
-@click.option("--validation-events", type=click.IntRange(1), help="At most so many [default: all].")
+@click.option(
+    "--train-events", type=click.IntRange(1), help="Maximum number of training events [default: all]."
+)
+@click.option(
+    "--validation-events", type=click.IntRange(1), help="Maximum number of validation events [default: all]."
+)
 def import_delphes(
     folder: Path, output: Path, train_events: int | None, validation_events: int | None
 ) -> None:
     """Import a folder of the files of the public Delphes data set."""
     from datasets.delphes.public import import_folder
 
-    counted = _counted("read", "files")
-    click.echo(import_folder(folder, output, train_events, validation_events, progress=counted))
+    count_files = _count_progress("read", "files")
+    click.echo(import_folder(folder, output, train_events, validation_events, progress=count_files))
 
 
 @import_data.command("trackml")
-@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.argument("path", type=UserPath(exists=True, path_type=Path))
 @click.option("--output", type=FOLDER, required=True, help="Folder of the data set.")
-@click.option("--train-events", type=click.IntRange(1), help="The first so many [default: all others].")
+@click.option(
+    "--train-events", type=click.IntRange(1), help="Number to take from the start [default: all others]."
+)
 @click.option(
     "--validation-events",
     type=click.IntRange(1),
-    help="The last so many [default: a tenth, at least one; none of a single event].",
+    help="Number to take from the end [default: a tenth, at least one, but none of a single event].",
 )
 def import_trackml(path: Path, output: Path, train_events: int | None, validation_events: int | None) -> None:
     """Import a folder or zip file of TrackML CSV events: hits, truth and particles of each."""
     from datasets.trackml.public import import_events
 
-    counted = _counted("read", "events")
-    click.echo(import_events(path, output, train_events, validation_events, progress=counted))
+    count_events = _count_progress("read", "events")
+    tell = partial(click.echo, err=True)
+    click.echo(import_events(path, output, train_events, validation_events, count_events, tell))
 
 
 @data.command("export")
@@ -86,25 +97,31 @@ def export_data(folder: Path, output: Path) -> None:
     """Write a data set of tracking events as TrackML CSV files."""
     from datasets.trackml.public import export_events
 
-    click.echo(export_events(folder, output, progress=_counted("wrote", "events")))
+    click.echo(export_events(folder, output, progress=_count_progress("wrote", "events")))
 
 
 @data.command()
 @click.argument("source", type=click.Choice(["delphes"]), expose_value=False)
 @click.option("--output", type=FOLDER, required=True, help="Folder for the public files.")
-@click.option("--train-files", type=click.IntRange(1), help="At most so many, of 100 events [default: all].")
-@click.option("--validation-files", type=click.IntRange(1), help="At most so many [default: all].")
+@click.option(
+    "--train-files",
+    type=click.IntRange(1),
+    help="Maximum number of files, of 100 events each [default: all].",
+)
+@click.option("--validation-files", type=click.IntRange(1), help="Maximum number of files [default: all].")
 def fetch(output: Path, train_files: int | None, validation_files: int | None) -> None:
-    """Download the public data set; files that are there already are kept."""
+    """Download the public data set, and keep files that are there already."""
     from datasets.delphes.fetch import fetch as fetch_delphes
 
-    counted = _counted("fetched", "files")
+    count_progress = _count_progress("fetched", "files")
     click.echo(
-        fetch_delphes(output, train_files=train_files, validation_files=validation_files, progress=counted)
+        fetch_delphes(
+            output, train_files=train_files, validation_files=validation_files, progress=count_progress
+        )
     )
 
 
-def _counted(what: str, things: str) -> Callable[[int, int], None]:
+def _count_progress(what: str, things: str) -> Callable[[int, int], None]:
     return lambda done, total: click.echo(f"{what} {done} of {total} {things}", err=True)
 
 

@@ -1,4 +1,4 @@
-"""What this machine has for a run, and how to get what it lacks; loads no machine-learning framework."""
+"""Finds out what this machine has for a run and what it lacks, without a machine-learning framework."""
 
 from __future__ import annotations
 
@@ -26,25 +26,27 @@ _GIB = 1 << 30
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked for.
+    """One check of the machine.
 
     Attributes:
-        found: What there is, or what is wrong with it.
-        needed_for: What does not work without it.
+        name: What is checked.
+        ok: The machine has what is needed.
+        finding: What there is, or what is wrong with it.
+        needed_for: What does not work otherwise.
         remedy: What to do about it.
-        required: Without it no run starts, not even on the CPU.
+        required: If this check fails, no run starts, not even on the CPU.
     """
 
     name: str
     ok: bool
-    found: str
+    finding: str
     needed_for: str
     remedy: str
     required: bool = False
 
 
 def examine() -> list[Check]:
-    """Looks at everything that some command of hepbench can use."""
+    """Checks everything that some command of hepbench can use."""
     return [
         _framework(),
         _memory(),
@@ -64,17 +66,17 @@ def examine() -> list[Check]:
 
 
 def can_run(checks: Sequence[Check]) -> bool:
-    """Whether a run on this machine's CPU can start at all."""
+    """Returns whether a run on this machine's CPU can start at all."""
     return all(check.ok for check in checks if check.required)
 
 
 def format_checks(checks: Sequence[Check]) -> str:
-    """One line for each check; a second one under what is missing says why it matters and what to do."""
+    """Returns a line for each check, and after what is missing one with why it matters and what to do."""
     width = max(len(check.name) for check in checks)
     lines = []
     for check in checks:
         mark = "ok" if check.ok else "MISSING" if check.required else "-"
-        lines.append(f"{mark:<8}{check.name:<{width}}  {check.found}")
+        lines.append(f"{mark:<8}{check.name:<{width}}  {check.finding}")
         if not check.ok:
             lines.append(f"{'':<8}{'':<{width}}  needed for {check.needed_for}: {check.remedy}")
     verdict = "A run on the CPU can start." if can_run(checks) else "No run can start: see MISSING above."
@@ -87,14 +89,14 @@ def _framework() -> Check:
         version = package_version(name)
         if version is not None and keras is not None:
             recent = tuple(int(part) for part in re.findall(r"\d+", version)[:2]) >= OLDEST_TENSORFLOW
-            return _of_framework(recent, f"{name} {version}, keras {keras}")
-    return _of_framework(False, f"no TensorFlow, keras {keras or 'not installed'}")
+            return _framework_check(recent, f"{name} {version}, keras {keras}")
+    return _framework_check(False, f"no TensorFlow, keras {keras or 'not installed'}")
 
 
-def _of_framework(ok: bool, found: str) -> Check:
+def _framework_check(ok: bool, finding: str) -> Check:
     oldest = ".".join(map(str, OLDEST_TENSORFLOW))
     remedy = f"TensorFlow {oldest} or newer: pip install '.[cpu]' or '.[gpu]'"
-    return Check("framework", ok, found, "every run", remedy, required=True)
+    return Check("framework", ok, finding, "every run", remedy, required=True)
 
 
 def _memory() -> Check:
@@ -112,8 +114,8 @@ def _memory() -> Check:
 def _cores() -> Check:
     cores = usable_cores()
     logical = os.cpu_count() or cores
-    found = f"{cores} usable of {logical}"
-    return Check("cores", cores == logical, found, "the score of the whole machine", "ask for all cores")
+    finding = f"{cores} usable of {logical}"
+    return Check("cores", cores == logical, finding, "the score of the whole machine", "ask for all cores")
 
 
 def _disks() -> list[Check]:
@@ -128,33 +130,35 @@ def _disk(name: str, folder: Path) -> Check:
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     gib = shutil.disk_usage(existing).free / _GIB
     writable = os.access(existing, os.W_OK)
-    found = f"{gib:.1f} GiB free" + ("" if writable else ", not writable")
+    finding = f"{gib:.1f} GiB free" + ("" if writable else ", not writable")
     ok = writable and gib >= LEAST_DISK_GIB
-    return Check(name, ok, found, "data and results", "free space, or use another folder")
+    return Check(name, ok, finding, "data and results", "free space, or use another folder")
 
 
 def _gpus() -> Check:
     names = [str(nvml.read("nvmlDeviceGetName", handle)) for handle in nvml.visible_handles().values()]
-    reason = nvml.unavailable() or "none visible to this process"
-    found = reason
+    variable = os.environ.get("CUDA_VISIBLE_DEVICES")
+    hidden = "" if variable is None else f" (CUDA_VISIBLE_DEVICES={variable})"
+    finding = nvml.unavailable() or f"none visible to this process{hidden}"
     if names:
         counted = ", ".join(f"{names.count(name)} x {name}" for name in dict.fromkeys(names))
-        found = f"{counted}, driver {nvml.read('nvmlSystemGetDriverVersion')}"
+        finding = f"{counted}, driver {nvml.read('nvmlSystemGetDriverVersion')}"
+    finding = "; ".join([finding, *nvml.faults()])
     remedy = "check the driver, the container's --gpus or --nv, the batch job's request"
-    return Check("GPU", bool(names), found, "runs on a GPU", remedy)
+    return Check("GPU", bool(names), finding, "runs on a GPU", remedy)
 
 
 def _horovod() -> Check:
     version = package_version("horovod")
-    # As released it does not build with a TensorFlow that has Keras 3; the image's build leaves one file out.
+    # As released it does not build with a TensorFlow that has Keras 3. The image's build leaves one file out.
     remedy = "make horovod, or use the container image"
     return Check("Horovod", version is not None, version or "not installed", "several ranks", remedy)
 
 
 def _distributions(name: str, distributions: Sequence[str], needed_for: str, extra: str) -> Check:
     versions = {distribution: package_version(distribution) for distribution in distributions}
-    found = ", ".join(f"{key} {version or 'not installed'}" for key, version in versions.items())
-    return Check(name, None not in versions.values(), found, needed_for, f"pip install '{extra}'")
+    finding = ", ".join(f"{key} {version or 'not installed'}" for key, version in versions.items())
+    return Check(name, None not in versions.values(), finding, needed_for, f"pip install '{extra}'")
 
 
 def _program(name: str, programs: tuple[str, ...], needed_for: str, remedy: str) -> Check:
@@ -165,21 +169,21 @@ def _program(name: str, programs: tuple[str, ...], needed_for: str, remedy: str)
 def _docker(environment: Mapping[str, str]) -> Check:
     client = shutil.which("docker")
     if client is None:
-        return _of_docker(False, "no client on PATH", "install Docker")
+        return _docker_check(False, "no client on PATH", "install Docker")
     address = environment.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     if not address.startswith("unix://"):
-        return _of_docker(True, f"{client}, daemon elsewhere (DOCKER_HOST), not asked", "")
+        return _docker_check(True, f"{client}, daemon elsewhere (DOCKER_HOST), not asked", "")
     if _answers(address.removeprefix("unix://")):
-        return _of_docker(True, f"{client}, daemon answers", "")
-    return _of_docker(False, f"{client}, daemon does not answer", "start it, or join the group docker")
+        return _docker_check(True, f"{client}, daemon answers", "")
+    return _docker_check(False, f"{client}, daemon does not answer", "start it, or join the group docker")
 
 
-def _of_docker(ok: bool, found: str, remedy: str) -> Check:
-    return Check("Docker", ok, found, "runs from a Docker image", remedy)
+def _docker_check(ok: bool, finding: str, remedy: str) -> Check:
+    return Check("Docker", ok, finding, "runs from a Docker image", remedy)
 
 
 def _answers(path: str) -> bool:
-    """Whether an engine listens on a Unix socket and lets this user in."""
+    """Returns whether an engine listens on a Unix socket and lets this user in."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(0.1)
         try:
@@ -191,7 +195,9 @@ def _answers(path: str) -> bool:
 
 
 def _hep_score(environment: Mapping[str, str]) -> Check:
-    named = environment.get("HEPSCORE_BIN")
-    path = shutil.which(named or "hep-score")
-    found = path or (f"HEPSCORE_BIN={named} cannot be run" if named else "not on PATH")
-    return Check("hep-score", path is not None, found, "a HEPscore", "install hep-score, or set HEPSCORE_BIN")
+    program = environment.get("HEPSCORE_BIN")
+    path = shutil.which(program or "hep-score")
+    finding = path or (f"HEPSCORE_BIN={program} cannot be run" if program else "not on PATH")
+    return Check(
+        "hep-score", path is not None, finding, "a HEPscore", "install hep-score, or set HEPSCORE_BIN"
+    )

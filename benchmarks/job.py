@@ -19,13 +19,14 @@ from benchmarks.output import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_TERMINATED,
+    RunOptions,
     check_folder,
-    default_folder,
     remove_summaries,
 )
 from benchmarks.progress import Progress
-from benchmarks.ranks.horovod import gone_from, telling
-from benchmarks.ranks.place import ALONE, BY_US, Place
+from benchmarks.ranks.ending import Ending, announce_error, store_failure, write_in_place_of_rank_0
+from benchmarks.ranks.horovod import store_of
+from benchmarks.ranks.place import ALONE, LOCAL_LAUNCHER, Place
 from benchmarks.result import RunResult, file_stamp, write_json
 from benchmarks.runner import run
 from benchmarks.stopping import ignore_further_signals, on_stopping, raise_once
@@ -36,54 +37,46 @@ from hepscore_adapter.validate import summary_path, validate_summary, write_summ
 log = logging.getLogger("hepbench")
 
 
-def run_job(
-    resolved: Resolved,
-    output: Path | None,
-    *,
-    force: bool,
-    quiet: bool,
-    debug: bool = False,
-    place: Place = ALONE,
-    gpus: int = 0,
-) -> int:
+def run_job(resolved: Resolved, options: RunOptions, *, place: Place = ALONE, gpus: int = 0) -> int:
     """Runs, writes the result and, for a run that has a score, the summary.
+
+    With ``options.force``, the old summary is removed when the measurement begins. A wrong call costs nothing
+    then, and a run that is killed leaves no score but its own.
 
     Args:
         resolved: What to run.
-        output: Folder of the result; None for one with the time in its name.
-        force: Replace a result that is there. Its summary goes when the training begins, so that a
-            wrong call costs nothing and a run that is killed leaves no score but its own.
-        quiet: Nothing on the terminal but the one line of a run that did not end well.
-        debug: Tracebacks on the terminal, too, not in run.log only.
-        place: Which rank of the run this is; only rank 0 writes.
-        gpus: How many GPUs were asked for; 0 for whatever there is.
+        options: Where the result goes, and what is printed.
+        place: Which rank of the run this process is. Only rank 0 writes.
+        gpus: How many GPUs the call asks for, or 0 for whatever there is.
 
     Returns:
         Exit code: 0, 1 for a failed run, 130 or 143 for an interrupted one.
 
     Raises:
         UsageError: The output folder cannot be used, or holds a result and ``force`` is not given.
-        DataError: The events are damaged, too few, or cannot be made; no file is written then.
+        DataError: The events are damaged, too few, or cannot be made. No file is written then.
         RunFailedError: The result could not be written.
     """
     if place.rank:
-        return _take_part(resolved, output, place, gpus, debug)
-    folder = output or default_folder(resolved)
-    made = check_folder(folder, force)
+        return _run_other_rank(resolved, options, place, gpus)
+    folder = options.folder(resolved)
+    is_new = check_folder(folder, options.force)
+
+    # The figures are shown even if they cannot be written, as on a full disk.
     with on_stopping(raise_once):
-        result = _run(resolved, folder, made, quiet, debug, place, gpus)
+        result = _run_rank_0(resolved, folder, is_new, options, place, gpus)
         try:
-            _write(result, folder)
-        finally:  # the figures, at least, where the disk is full
-            if not quiet:
+            _write_files(result, folder)
+        finally:
+            if not options.quiet:
                 click.echo(report.table([(str(folder), result)]))
-    if result.status == "ok":
-        if not quiet:
-            click.echo(
-                f"\nresult:  {folder / 'result.json'}\nsummary: {summary_path(result.workload, folder)}"
-            )
-        return 0
-    click.echo(f"hepbench: {result.status}: {result.reason} (see {folder / 'result.json'})", err=True)
+
+    # The last lines say where the files are, or why there is no score.
+    file = folder / "result.json"
+    if result.status != "ok":
+        click.echo(f"hepbench: {result.status}: {result.reason} (see {file})", err=True)
+    elif not options.quiet:
+        click.echo(f"\nresult:  {file}\nsummary: {summary_path(result.workload, folder)}")
     return _exit_code(result)
 
 
@@ -95,51 +88,29 @@ def _exit_code(result: RunResult) -> int:
     return EXIT_TERMINATED if result.reason.startswith("SIGTERM") else EXIT_INTERRUPTED
 
 
-def _take_part(resolved: Resolved, output: Path | None, place: Place, gpus: int, debug: bool) -> int:
-    """Runs a rank other than 0: no word unless it fails, and no file unless it outlives rank 0."""
-    log.handlers = [logging.StreamHandler() if debug else logging.NullHandler()]
-    log.propagate = False
-    before = None if output is None else file_stamp(output / "result.json")
-    with on_stopping(raise_once), telling(place):
-        silent = Progress(visible=False, terminal=False)
-        result = run(resolved, silent, ends=ignore_further_signals, place=place, gpus=gpus)
-    if result.status == "ok":
-        return 0
-    click.echo(f"hepbench: {result.status}: {result.reason}", err=True)
-    if output is not None and place.launcher != BY_US and gone_from(place):
-        _write_for_rank_0(result, output, before)
-    return _exit_code(result)
-
-
-def _write_for_rank_0(result: RunResult, folder: Path, before: tuple[int, int] | None) -> None:
-    """Says how a run ended, unless rank 0 could; it replaces this, should it only have been cut off.
-
-    A result from before this run, which ``--force`` was to replace, must not stand for it.
-    """
-    file = folder / "result.json"
-    record = RunResult.without_figures(result.config, result.world_size, result.status, result.reason)
-    with suppress(OSError):  # a folder of rank 0's node, or a result, of rank 0 or of another rank
-        write_json(file, record.to_dict(), replace=before is not None and file_stamp(file) == before)
-
-
-def _run(
-    resolved: Resolved, folder: Path, made: bool, quiet: bool, debug: bool, place: Place, gpus: int
+def _run_rank_0(
+    resolved: Resolved, folder: Path, is_new: bool, options: RunOptions, place: Place, gpus: int
 ) -> RunResult:
-    progress = Progress(visible=not quiet, terminal=sys.stderr.isatty())
+    """Runs rank 0 with its log; removes what it made in the folder if the run does not begin."""
+    progress = Progress(visible=not options.quiet, terminal=sys.stderr.isatty())
     try:
-        with _logging_to(folder / "run.log", debug):
+        with _logging_to(folder / "run.log", options.debug):
             log.info("configuration: %s", resolved.to_dict())
-            begins = partial(remove_summaries, folder)
-            result = _scored(run(resolved, progress, begins, ignore_further_signals, place=place, gpus=gpus))
+            on_start = partial(remove_summaries, folder)
+            result = run(resolved, progress, on_start, ignore_further_signals, place=place, gpus=gpus)
+            result = _with_valid_summary(result)
             log.info("status: %s %s", result.status, result.reason)
     except (UsageError, DataError, RunFailedError, KeyboardInterrupt):
-        _leave_nothing(folder, made)  # there was no run
+        (folder / "run.log").unlink(missing_ok=True)
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
         raise
     return result
 
 
-def _scored(result: RunResult) -> RunResult:
-    """The result itself, or a failed one if no valid summary can be made of it."""
+def _with_valid_summary(result: RunResult) -> RunResult:
+    """Returns the result itself, or a failed one if no valid summary can be made of it."""
     if result.status != "ok":
         return result
     try:
@@ -149,15 +120,8 @@ def _scored(result: RunResult) -> RunResult:
     return result
 
 
-def _leave_nothing(folder: Path, made: bool) -> None:
-    (folder / "run.log").unlink(missing_ok=True)
-    if made:
-        with suppress(OSError):
-            folder.rmdir()
-
-
-def _write(result: RunResult, folder: Path) -> None:
-    """The result, then, last of all, the summary."""
+def _write_files(result: RunResult, folder: Path) -> None:
+    """Writes the result and then, last of all, the summary."""
     try:
         write_json(folder / "result.json", result.to_dict())
         if result.status == "ok":
@@ -166,21 +130,51 @@ def _write(result: RunResult, folder: Path) -> None:
         raise RunFailedError(f"cannot write the result to {folder}: {error.strerror}") from None
 
 
+def _run_other_rank(resolved: Resolved, options: RunOptions, place: Place, gpus: int) -> int:
+    """Runs a rank other than 0, which is silent unless it fails, and writes only if it outlives rank 0."""
+    log.handlers = [logging.StreamHandler() if options.debug else logging.NullHandler()]
+    log.propagate = False
+    file = None if options.output is None else options.output / "result.json"
+    stamp = None if file is None else file_stamp(file)
+
+    # Whatever ends this rank, the others learn of it.
+    store = store_of(place)
+    with on_stopping(raise_once), announce_error(store, place.rank):
+        silent = Progress(visible=False, terminal=False)
+        result = run(resolved, silent, on_end=ignore_further_signals, place=place, gpus=gpus)
+    if result.status == "ok":
+        return 0
+    click.echo(f"hepbench: {result.status}: {result.reason}", err=True)
+
+    # Our own launcher writes the result of a run whose rank 0 is gone. Other launchers do not. A result from
+    # before this run, which --force was to replace, must not pass for that of this run. Any other result
+    # comes from rank 0 or from a rank that was faster, and stays.
+    if file is not None and place.launcher != LOCAL_LAUNCHER and store_failure(store):
+        ending = Ending(result.status, result.reason)
+        with suppress(OSError):  # the folder may be on the node of rank 0, or the file may exist by now
+            is_old = stamp is not None and file_stamp(file) == stamp
+            write_in_place_of_rank_0(file, result.config, result.world_size, ending, replace=is_old)
+    return _exit_code(result)
+
+
 class _LogFile(logging.FileHandler):
-    """A log that loses lines on a full disk, where logging's own prints a traceback for each."""
+    """A log that loses lines on a full disk, where the standard one prints a traceback for each line."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
-        pass
+        """Ignores the error."""
 
 
 @contextmanager
 def _logging_to(path: Path, debug: bool) -> Iterator[None]:
+    """Writes the log to a file in the ``with`` block, and errors to the terminal, too, with ``debug``."""
     file, terminal = _LogFile(path, mode="w", encoding="utf-8"), logging.StreamHandler()
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     terminal.setLevel(logging.ERROR)
     log.handlers = [file, terminal] if debug else [file]
     log.setLevel(logging.INFO)
     log.propagate = False
+
+    # The log keeps the traceback of an error that the terminal shows in one line.
     try:
         yield
     except BaseException:
@@ -188,5 +182,5 @@ def _logging_to(path: Path, debug: bool) -> Iterator[None]:
         raise
     finally:
         log.handlers = []
-        with suppress(OSError):  # a full disk again
+        with suppress(OSError):  # the disk may be full here, too
             file.close()

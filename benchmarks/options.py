@@ -1,4 +1,4 @@
-"""Options that several commands take, and the configuration that they come to."""
+"""Options that several commands take, and the configuration that they lead to."""
 
 from __future__ import annotations
 
@@ -8,8 +8,20 @@ from typing import Any
 
 import click
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
-FILE = click.Path(dir_okay=False, path_type=Path)
+
+class UserPath(click.Path):
+    """A path that may begin with ``~``, which a shell leaves alone in quotes or in ``--output=~/runs``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Returns the path with the home folder in place of ``~``."""
+        try:
+            return super().convert(Path(value).expanduser(), param, ctx)
+        except RuntimeError:
+            self.fail(f"{value}: there is no such home folder; write the whole path", param, ctx)
+
+
+FOLDER = UserPath(file_okay=False, path_type=Path)
+FILE = UserPath(dir_okay=False, path_type=Path)
 
 PRESET = [
     click.argument("workload"),
@@ -34,11 +46,17 @@ FLAGS = [
         default=None,
         help="Same seed, same bits [default: on a CPU only].",
     ),
+    click.option("--require-quiet", is_flag=True, default=None, help="Fail where the machine was not quiet."),
+]
+SWITCHES = [
+    click.option("--force", is_flag=True, help="Replace results that exist."),
+    click.option("--quiet", is_flag=True, help="No progress and no table."),
+    click.option("--debug", is_flag=True, help="Tracebacks and the framework's own messages."),
 ]
 
 
 def taking(*options: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command the same options as others have."""
+    """Returns a decorator that gives a command several options, in the order in which help lists them."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(options):
@@ -56,12 +74,24 @@ def resolved(
     flags: Any,
     sweep: tuple[str, ...] = (),
 ) -> Any:
-    """The configuration that options of ``PRESET`` and ``FLAGS`` ask for; see ``config.resolve``."""
+    """Returns the configuration that the options of ``PRESET`` and ``FLAGS`` ask for.
+
+    Args:
+        workload: Name of the workload.
+        preset: Name of the preset.
+        file: YAML file of ``--config``, or None.
+        assignments: ``KEY=VALUE`` texts of ``--set``.
+        flags: Values of the options of ``FLAGS`` by their names, None for an option that is not given.
+        sweep: One ``KEY=VALUE`` text of ``--sweep``, or nothing.
+
+    Raises:
+        UsageError: There is no such workload, preset or key, or a value does not fit.
+    """
     from benchmarks import config
     from benchmarks.workload import presets
 
-    known = presets(workload)
+    # Switches such as --xla and --no-xla are booleans, where the configuration has on and off.
     switches = {True: "on", False: "off"}
     flags = {key: switches[value] if isinstance(value, bool) else value for key, value in flags.items()}
-    base = config.choose("preset", preset, known)
+    base = config.choose("preset", preset, presets(workload))
     return config.resolve(preset, base, file=file, assignments=assignments, sweep=sweep, flags=flags)

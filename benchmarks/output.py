@@ -1,10 +1,11 @@
-"""The folder of a run and its exit codes: what everything that starts runs has to know."""
+"""The folder of a run, the options that go with it, and exit codes, for every program that starts runs."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.config import Resolved
@@ -14,46 +15,79 @@ FREE_BYTES = 4 << 20  # room that the files of a run need, with some to spare
 EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 130, 143
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of a call that say where its results go and what it prints, and nothing about what it measures.
+
+    Attributes:
+        output: Folder of the results, or None for a folder with the time in its name.
+        force: Replace results that exist.
+        quiet: Print nothing but one line for each run that did not end well.
+        debug: Print tracebacks and the framework's own messages, too.
+    """
+
+    output: Path | None = None
+    force: bool = False
+    quiet: bool = False
+    debug: bool = False
+
+    def folder(self, resolved: Resolved) -> Path:
+        """Returns ``output``, or the default folder for a configuration, whose name has the time in it."""
+        if self.output is not None:
+            return self.output
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        return Path("results") / f"{resolved.config.workload}-{resolved.preset}-{stamp}"
+
+    def switches(self) -> list[str]:
+        """Returns the options but ``--output`` as arguments of ``hepbench run``."""
+        values = {"--force": self.force, "--quiet": self.quiet, "--debug": self.debug}
+        return [switch for switch, is_on in values.items() if is_on]
+
+
 def this_program() -> list[str]:
-    """The interpreter with its options and the program, as this process was started, without arguments."""
+    """Returns the interpreter, its options and the program of this process, without its arguments."""
     return [sys.executable, *sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv[1:])]]
 
 
-def default_folder(resolved: Resolved) -> Path:
-    """Where a run goes that nobody gave a folder for."""
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    return Path("results") / f"{resolved.config.workload}-{resolved.preset}-{stamp}"
-
-
 def check_folder(folder: Path, force: bool) -> bool:
-    """Makes the folder; finds out now, not after an hour, whether the result can be written.
+    """Makes the folder of a run and checks, before the run and not after it, that results can go there.
+
+    Args:
+        folder: Folder of the results.
+        force: Whether results that exist may be replaced.
 
     Returns:
         Whether the folder is new.
 
     Raises:
-        UsageError: It cannot be used, or holds a result and ``force`` is not given.
+        UsageError: The folder cannot be used, or holds a result and ``force`` is not given.
     """
     try:
-        made = not folder.exists()
+        is_new = not folder.exists()
+
+        # A summary without a result counts, too, because hep-score would read it.
         summaries = sorted(folder.glob("*_summary.json"))
         existing = [path for path in (folder / "result.json", *summaries) if path.exists()]
         if existing and not force:
             raise UsageError(f"{existing[0]} exists; choose another --output or give --force to replace it")
+
+        # The disk is that of the nearest folder that exists.
         free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
         if free < FREE_BYTES:
             room = f"{FREE_BYTES >> 20} MiB of free disk, got {free >> 10} KiB"
             raise UsageError(f"--output {folder}: expected {room}")
+
+        # Only a file that is written shows whether the folder takes one.
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".probe"
         probe.touch()
         probe.unlink()
     except OSError as error:
         raise UsageError(f"--output {folder}: expected a folder to write to, got: {error.strerror}") from None
-    return made
+    return is_new
 
 
 def remove_summaries(folder: Path) -> None:
-    """From here on, whatever happens to the run, hep-score finds no score that is not its own."""
-    for old in folder.glob("*_summary.json"):
-        old.unlink()
+    """Removes the summaries of earlier runs, so that hep-score takes none of them for that of this run."""
+    for path in folder.glob("*_summary.json"):
+        path.unlink()

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a bar on a terminal, plain lines elsewhere, or nothing."""
+"""The progress of a run as a person sees it: a bar on a terminal, plain lines elsewhere, or nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Progress:
 
     Args:
         visible: Write to standard error.
-        terminal: Standard error is a terminal: draw a bar.
+        terminal: Draw a bar, because standard error is a terminal.
     """
 
     def __init__(self, visible: bool, terminal: bool) -> None:
@@ -30,18 +30,18 @@ class Progress:
         self._terminal = visible and terminal
         self._bar: Any = None
         self._started = self._refreshed = 0.0
-        self._done = self._events = 0
+        self._events_done = self._events = 0
 
     def note(self, line: str) -> None:
-        """One line of text."""
+        """Writes a line of text."""
         log.info(line)
         if self._visible:
             click.echo(line, err=True)
 
     def epoch_begins(self, index: int, epochs: int, events: int) -> None:
-        """An epoch of ``events`` events starts."""
+        """Starts the bar of an epoch of ``events`` events."""
         self._started = self._refreshed = clock()
-        self._done, self._events = 0, events
+        self._events_done, self._events = 0, events
         if self._terminal:
             label = f"epoch {index + 1}/{epochs}"
             self._bar = click.progressbar(
@@ -50,19 +50,24 @@ class Progress:
             self._bar.__enter__()
 
     def step(self, events: int, loss: Callable[[], float]) -> None:
-        """A step of ``events`` events is done; ``loss`` fetches its loss from the device."""
-        self._done = min(self._done + events, self._events)
+        """Advances the bar by a step.
+
+        Args:
+            events: Events of the step.
+            loss: Fetches the step's loss from the device, which is done only when the bar is drawn.
+        """
+        self._events_done = min(self._events_done + events, self._events)
         now = clock()
         if self._bar is not None and now - self._refreshed >= REFRESH_SECONDS:
             self._refreshed = now
-            rate = self._done / (now - self._started)
-            self._bar.update(self._done - self._bar.pos, f"{rate:.1f} events/s, loss {loss():.4g}")
+            rate = self._events_done / (now - self._started)
+            self._bar.update(self._events_done - self._bar.pos, f"{rate:.1f} events/s, loss {loss():.4g}")
 
     def epoch_ends(self, epochs: int, record: EpochRecord | None = None) -> None:
-        """An epoch is over; without a record it was broken off."""
+        """Ends the bar of an epoch, and writes a line about its record. None if the epoch did not finish."""
         if self._bar is not None:
             if record is not None:
-                self._bar.update(self._done - self._bar.pos)
+                self._bar.update(self._events_done - self._bar.pos)
             self._bar.__exit__(None, None, None)
             self._bar = None
         if record is not None:

@@ -10,6 +10,8 @@ from typing import Any
 
 from benchmarks.errors import UsageError
 from benchmarks.result import EpochRecord, RunResult, Spread
+from datasets.errors import DataError
+from datasets.plots.figure import load_mplhep
 
 _GIB = 1 << 30
 _EPOCH_HEADER = ("epoch", "", "seconds", "events/s", "loss", "input wait", "val. loss", "val. accuracy")
@@ -78,11 +80,12 @@ def draw(path: Path, fill: Callable[[Any, Any], None]) -> None:
         UsageError: The plotting libraries are missing, or the file's ending is not an image format.
     """
     try:
-        import mplhep
-        from matplotlib import style
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError(f"plots need {error.name}: pip install '.[report]'") from None
+        mplhep = load_mplhep()
+    except DataError as error:
+        raise UsageError(str(error)) from None
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
     with style.context(mplhep.style.ROOT):
         figure = Figure(figsize=(10, 12), layout="constrained")
         fill(*figure.subplots(2, 1, sharex=True))
@@ -126,17 +129,28 @@ def _epoch(epoch: EpochRecord) -> tuple[str, ...]:
 def _details(result: RunResult) -> Iterable[tuple[str, str]]:
     """What a run's block says below its epochs; an empty text for what the run did not get to."""
     config, timed = result.config, result.timed
+    yield "verdict", _verdict(result.verdict)
     yield "training", _spread(result.training()) if timed else ""
     yield "real elements", _elements(timed)
     yield from _inference(result.inference)
     yield "quality", ", ".join(f"{name} {number(value)}" for name, value in result.quality.items())
     yield "peak memory", ", ".join(f"{name} {_gib(size)}" for name, size in result.peak_memory_bytes.items())
-    settings = [f"{key} {config.get(key)}" for key in ("batch_size", "precision", "xla", "threads")]
+    settings = [
+        f"{key} {config.get(key)}" for key in ("batch_size", "precision", "xla", "deterministic", "threads")
+    ]
     yield "settings", ", ".join([*settings, f"world_size {result.world_size}"])
     yield "communication", _communication(result)
     yield "data", result.data_sha256[:12]
     yield "weights", result.weights_sha256[:12]
     yield "machine", machine(result.provenance)
+
+
+def _verdict(verdict: Mapping[str, Any]) -> str:
+    """Returns the word and its reasons in one line; empty for a result that has none."""
+    if not verdict:
+        return ""
+    reasons = "; ".join([*verdict["reasons"], *verdict["remarks"]])
+    return f"{verdict['word']}: {reasons}" if reasons else verdict["word"]
 
 
 def _elements(timed: Sequence[EpochRecord]) -> str:
@@ -177,7 +191,8 @@ def machine(provenance: Mapping[str, Any]) -> str:
         return ""
     cpu, gpus = provenance["cpu"], [gpu["name"] for gpu in provenance["gpus"]]
     counted = [f"{gpus.count(name)} x {name}" for name in dict.fromkeys(gpus)]
-    return ", ".join([f"{cpu['model']}, {cpu['usable_cores']} of {cpu['logical_cores']} cores", *counted])
+    processor = cpu["model"] or provenance["system"]["architecture"]  # older results may lack the name
+    return ", ".join([f"{processor}, {cpu['usable_cores']} of {cpu['logical_cores']} cores", *counted])
 
 
 def _figures(result: RunResult) -> dict[str, float | None]:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import os
+import secrets
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class EpochRecord:
         validation: ``seconds``, ``loss`` and the metrics of the validation pass after the epoch.
         communication_seconds: What the all-reduces of these steps take on their own, see
             ``benchmarks.training.communication``; 0 on one rank.
+        started_at: When the clock started, in seconds since 1970 (UTC); None in results of earlier versions.
     """
 
     index: int
@@ -48,6 +50,7 @@ class EpochRecord:
     input_wait_fraction: float
     validation: Mapping[str, float] = field(default_factory=dict)
     communication_seconds: float = 0.0
+    started_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -87,13 +90,29 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Score:
+    """One figure of a run that was repeated.
+
+    Attributes:
+        spread: Over its repetitions.
+        unit: Such as ``events/s``.
+    """
+
+    spread: Spread
+    unit: str
+
+
+@dataclass(frozen=True)
 class RunResult:
-    """Everything a run measured; ``result.json`` is this record.
+    """Everything a run measured. ``result.json`` is this record.
 
     Attributes:
         status: ``ok``, ``failed`` or ``interrupted``; only an ``ok`` run has a score.
         reason: One line that says why a run is not ``ok``; empty otherwise.
         config: The effective configuration, JSON values only.
+        kind: The kind of workload, such as ``training``.
+        scores: What the run is scored by, higher is better; empty unless the run is ``ok``.
+        verdict: Whether the machine was quiet, see ``benchmarks.verdict``; empty unless the run is ``ok``.
         quality: Figures of merit of the trained model on the validation events.
         breakdown: The same in bins, where a workload has such.
         inference: ``batch`` and ``single`` (batch of 1), see ``benchmarks.training.inference``.
@@ -111,7 +130,10 @@ class RunResult:
     config: Mapping[str, Any]
     seed: int
     reason: str = ""
+    kind: str = "training"
     world_size: int = 1
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    verdict: Mapping[str, Any] = field(default_factory=dict)
     epochs: tuple[EpochRecord, ...] = ()
     quality: Mapping[str, float] = field(default_factory=dict)
     breakdown: Mapping[str, Any] = field(default_factory=dict)
@@ -158,6 +180,7 @@ class RunResult:
         """The record of a run of this configuration that ended before there was anything to measure."""
         return cls(
             workload=config["workload"],
+            kind=config["kind"],
             status=status,
             reason=reason,
             config=dict(config),
@@ -178,6 +201,10 @@ class RunResult:
         names = {item.name for item in dataclasses.fields(cls)}
         values = {key: value for key, value in plain.items() if key in names}
         try:
+            values["scores"] = {
+                name: Score(Spread(**score["spread"]), score["unit"])
+                for name, score in plain.get("scores", {}).items()
+            }
             values["epochs"] = tuple(
                 EpochRecord(**{**epoch, "loss": _number(epoch["loss"])}) for epoch in plain["epochs"]
             )
@@ -211,6 +238,14 @@ def write_json(path: Path, content: Mapping[str, Any], *, replace: bool = True) 
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n", replace=replace)
 
 
+def temporary_path(path: Path) -> Path:
+    """Returns a hidden path beside ``path`` that no other process uses.
+
+    Containers that share a folder have the same process numbers, so the name is random.
+    """
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+
+
 def write_text(path: Path, text: str, *, replace: bool = True) -> None:
     """Writes a file whole or not at all.
 
@@ -218,9 +253,9 @@ def write_text(path: Path, text: str, *, replace: bool = True) -> None:
         FileExistsError: ``path`` exists, and is not to be replaced.
         OSError: The folder cannot be written or is full; ``path`` is then as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_path(path)
     try:
-        with temporary.open("w", encoding="utf-8") as file:
+        with temporary.open("x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""Clocks of a run; nothing else in the suite reads one."""
+"""The clocks of a run. Nothing else in the suite reads a clock."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ from types import TracebackType
 
 
 class EpochTimer:
-    """Times what stands in its ``with`` block, from an idle device to a drained device.
+    """Times its ``with`` block, from an idle device to a drained device.
 
     Args:
         drain: Returns when the device has finished.
-        barrier: Returns when every rank has come so far; the clock starts after it.
+        barrier: Returns when every rank has called it. The clock starts afterwards.
 
     Attributes:
-        seconds: Elapsed time, known after the block.
+        seconds: Elapsed time, which is set at the end of the block.
+        started_at: When the clock started, in seconds since 1970 (UTC), to set it beside other clocks.
     """
 
     def __init__(self, drain: Callable[[], None], barrier: Callable[[], None] = lambda: None) -> None:
         self._drain, self._barrier = drain, barrier
-        self.seconds = 0.0
+        self.seconds = self.started_at = 0.0
 
     def __enter__(self) -> EpochTimer:
         self._drain()
         self._barrier()
+        self.started_at = time.time()
         self._start = time.perf_counter()
         return self
 
@@ -37,5 +39,10 @@ class EpochTimer:
 
 
 def clock() -> float:
-    """Monotonic seconds with an arbitrary start."""
+    """Returns monotonic seconds with an arbitrary start."""
     return time.perf_counter()
+
+
+def date() -> float:
+    """Returns the seconds since 1970 (UTC), to set a run beside the clocks of others."""
+    return time.time()

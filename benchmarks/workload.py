@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from benchmarks.config import RunConfig, choose
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 REGISTRY = {"mlpf": "benchmarks.workloads.mlpf", "gnn_tracking": "benchmarks.workloads.gnn_tracking"}
 
 Tensor = Any  # a tensor of whichever framework runs
+Purpose = Literal["training", "validation", "inference"]  # what batches are for
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,12 @@ class Batch:
 
     Attributes:
         inputs: Model inputs as the workload lays them out: an array, or a tuple or dictionary of such.
-        targets: What the loss compares with, likewise.
+        targets: What the loss compares with, likewise. None for inference.
         events: Real events in it.
         elements: Real (unpadded) elements in it.
         padded_elements: Elements in the arrays, padding included.
-        truth: What only the metrics look at, as the workload likes it; it never goes to the device.
+        truth: What only the metrics look at, as the workload likes it. It never goes to the device, and is
+            None for training and inference.
         denominators: What each term of the loss was divided by, so that ranks can be averaged as one
             batch would be; empty for a loss of one term that is a mean over the events.
     """
@@ -53,10 +55,24 @@ class Events(Protocol):
     def description(self) -> Mapping[str, Any]:
         """Where the events come from, JSON values."""
 
-    def batches(self, split: str, batch_size: int, rank: int = 0, ranks: int = 1) -> Iterator[Batch]:
-        """Batches of ``train`` or ``validation`` in stored order; the last may be smaller.
+    def batches(
+        self,
+        split: str,
+        batch_size: int,
+        rank: int = 0,
+        ranks: int = 1,
+        *,
+        purpose: Purpose = "validation",
+    ) -> Iterator[Batch]:
+        """Yields the batches of a split in stored order. The last one may be smaller.
 
-        Of them, those at ``rank``, ``rank + ranks``, ...: together the ranks take what one would.
+        Args:
+            split: ``train`` or ``validation``.
+            batch_size: Events of a batch.
+            rank: The rank, which takes the batches at ``rank``, ``rank + ranks``, ...
+            ranks: The number of ranks. Together they take the batches that one rank would take.
+            purpose: What the batches are for. Inference needs no targets, and only validation needs the
+                truth: what is not needed is not built.
         """
 
 

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Builds a Horovod wheel for the TensorFlow that a Python has. Needs g++ and make, and that Python's pip.
+# Builds a Horovod wheel for the TensorFlow of a Python. It needs g++, make and that Python's pip.
 #
 # Usage: build-horovod.sh PYTHON FOLDER        (writes FOLDER/horovod-*.whl)
-# Environment: HOROVOD_GPU_OPERATIONS=NCCL     on an image with nvcc and NCCL; unset: CPU only
+# Environment: HOROVOD_GPU_OPERATIONS=NCCL     on an image with nvcc and NCCL. Without it, the wheel is for CPUs only.
 #
 # Horovod 0.28.1, the last release, needs two changes:
 # - One file includes an XLA header that TensorFlow 2.16 moved. It serves collectives inside XLA-compiled functions, which
-#   we do not use: it is left out.
-# - Process sets, the one of all ranks among them, forget the interface that HOROVOD_GLOO_IFACE names. Gloo then binds to
-#   what the machine's own name resolves to: on many machines the loopback, where no other node arrives.
-# The wheel fits this one TensorFlow only, so no pip cache may keep it.
+#   we do not use, so it is left out.
+# - Process sets, including that of all ranks, ignore the interface that HOROVOD_GLOO_IFACE names. Gloo then binds to what
+#   the machine's own name resolves to, which on many machines is the loopback, where no other node arrives.
+# The wheel fits this one TensorFlow only, so it must not get into a pip cache.
 set -euo pipefail
 
 HOROVOD=0.28.1
@@ -20,7 +20,7 @@ OUTPUT=$(realpath "$2")
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 
-# The build tools, pinned here, go to an environment of their own, which also sees the packages of PYTHON's.
+# The pinned build tools go to an environment of their own, which also sees the packages of PYTHON.
 unset PIP_CONSTRAINT
 "$PYTHON" -m venv "$WORK/venv"
 "$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
@@ -32,7 +32,7 @@ PIP=("$WORK/venv/bin/python" -m pip --quiet --no-cache-dir --disable-pip-version
 tar -xzf "$WORK/horovod-$HOROVOD.tar.gz" -C "$WORK"
 SOURCE=$WORK/horovod-$HOROVOD
 
-# edit FILE PATTERN LINES COMMAND: a sed command on a file in which as many lines match as in the release.
+# edit FILE PATTERN LINES COMMAND runs a sed command on a file, if as many lines match PATTERN as in the release.
 edit() {
     [ "$(grep -c "$2" "$SOURCE/$1")" = "$3" ] || { echo "build-horovod.sh: expected $3 line(s) with $2 in $1" >&2; exit 1; }
     sed -i "$4" "$SOURCE/$1"

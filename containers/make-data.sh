@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the data sets of an image: FOLDER/PRESET for each preset, and FOLDER/SHA256 with the hashes of their manifests,
-# which results call data_sha256. Runs in the Dockerfile's data stage.
+# which results call data_sha256. The data stage of the Dockerfile calls it.
 #
 # Usage: make-data.sh WORKLOAD "PRESET ..." FOLDER
 set -euo pipefail

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.result import RunResult, Spread
+from benchmarks.result import RunResult, Score, Spread
+from benchmarks.scores import Account, account
 
 # What the workloads of HEPscore write who take nothing from CVMFS: the MD5 of no input.
 _MD5_OF_NOTHING = "d41d8cd98f00b204e9800998ecf8427e"
+# Keys of the configuration that say nothing of how an event is computed.
+_NO_SETTINGS = {"workload", "kind", "preset", "changed", "resolved", "data"}
 
 
 def summary(
@@ -20,73 +23,100 @@ def summary(
     of one run over its repetitions.
 
     Args:
-        copies: Runs of one configuration, side by side, each with status ``ok`` and at least one timed epoch.
+        copies: Runs of one configuration, side by side, each with status ``ok`` and with scores.
         extra_arguments: The text of ``--extra-args``, given back as it came.
         events_per_thread: What ``--events`` asked for; None where it was not given.
+
+    Raises:
+        ValueError: This version does not know the kind of workload.
     """
+    accounts = [account(result) for result in copies]
     return {
-        "run_info": _run_info(copies, extra_arguments, events_per_thread),
-        "report": _report(copies),
-        "app": _app(copies[0]),
+        "run_info": _run_info(copies, accounts[0], extra_arguments, events_per_thread),
+        "report": _report(copies, accounts),
+        "app": _app(copies[0], accounts[0]),
     }
 
 
 def _run_info(
-    copies: tuple[RunResult, ...], extra_arguments: str, events_per_thread: int | None
+    copies: tuple[RunResult, ...], work: Account, extra_arguments: str, events_per_thread: int | None
 ) -> dict[str, Any]:
+    """Returns the load as it really was."""
     result = copies[0]
     config = result.config
-    events = result.timed[0].events
     # 0 asks for all that the process may use.
     threads = config["threads"] or result.provenance["cpu"]["usable_cores"]
     return {
         "copies": len(copies),
         "threads_per_copy": threads,
-        "events_per_thread": events_per_thread or max(1, events // threads),
+        "events_per_thread": events_per_thread or max(1, work.events // threads),
         "extra_arguments": extra_arguments,
-        "events_per_epoch": events,
         "world_size": result.world_size,
         "seed": result.seed,
-        **{key: config[key] for key in ("preset", "epochs", "warmup_epochs", "batch_size", "precision")},
+        "kind": result.kind,
+        "preset": config["preset"],
+        "precision": config["precision"],
+        **work.work,
         # A preset's name says little of a run that changed its model; the data are named by their hash.
         "changed_settings": {key: config[key] for key in config.get("changed", ()) if key != "data"},
+        "resolved_settings": {key: config[key] for key in config.get("resolved", ())},
     }
 
 
-def _report(copies: tuple[RunResult, ...]) -> dict[str, Any]:
-    each = [_spreads(result) for result in copies]
+def _report(copies: tuple[RunResult, ...], accounts: list[Account]) -> dict[str, Any]:
+    """Returns the scores, their statistics, and what stands beside them."""
+    repeated = [_spreads(each) for each in accounts]
     if len(copies) == 1:
-        scored, details = each[0], _details(copies[0])
+        spreads, details = repeated[0], _details(copies[0], accounts[0])
     else:
-        scored = {name: Spread.of([spreads[name].median for spreads in each]) for name in each[0]}
-        details = {"copies": [_details(result) for result in copies]}
+        spreads = {name: Spread.of([each[name].median for each in repeated]) for name in repeated[0]}
+        parts = zip(copies, accounts, strict=True)
+        details = {
+            "copies": [_details(result, each) for result, each in parts],
+            "overlap": _overlap(accounts),
+        }
     qualities = {name: Spread.of([result.quality[name] for result in copies]) for name in copies[0].quality}
     return {
         "wl-scores": {
-            name: float(sum(spreads[name].median for spreads in each)) for name in ("train", "infer")
+            name: float(sum(each[name].median for each in repeated)) for name in accounts[0].scores
         },
-        "wl-stats": {name: _five(spread) for name, spread in (scored | qualities).items()},
-        "relative_spread": {name: float(spread.relative_spread) for name, spread in scored.items()},
+        "wl-stats": {name: _statistics(spread) for name, spread in (spreads | qualities).items()},
+        "relative_spread": {name: float(spread.relative_spread) for name, spread in spreads.items()},
+        "settings": {key: value for key, value in copies[0].config.items() if key not in _NO_SETTINGS},
+        "machine": _machine(copies[0].provenance),
         **details,
         "log": "ok",
     }
 
 
-def _spreads(result: RunResult) -> dict[str, Spread]:
-    """What one copy measured again and again: events/s, and s for the epoch."""
-    return {
-        "train": result.training(),
-        "infer": Spread(**result.inference["batch"]["events_per_second"]),
-        "epoch_time": result.epoch_seconds(),
-    }
+def _overlap(accounts: list[Account]) -> float | None:
+    """Returns the share of the time of a phase in which all copies measured, the smallest over the phases.
+
+    None where a result of an earlier version does not say when it measured what.
+    """
+    shares = []
+    for name in accounts[0].phases:
+        if not all(name in each.phases for each in accounts):
+            return None
+        starts, ends = zip(*(each.phases[name] for each in accounts), strict=True)
+        shares.append(max(0.0, min(ends) - max(starts)) / (max(ends) - min(starts)))
+    return min(shares, default=None)
 
 
-def _details(result: RunResult) -> dict[str, Any]:
-    """What of one copy stands beside its scores."""
+def _spreads(of_copy: Account) -> dict[str, Spread]:
+    """Returns what one copy measured again and again."""
+    repeated: Mapping[str, Score] = {**of_copy.scores, **of_copy.statistics}
+    return {name: score.spread for name, score in repeated.items()}
+
+
+def _details(result: RunResult, of_copy: Account) -> dict[str, Any]:
+    """Returns what stands beside the scores of one copy."""
     telemetry = result.telemetry
     return {
+        "verdict": dict(result.verdict),
         "quality": _floats(result.quality),
-        "latency_seconds": dict(result.inference["single"]["latency_seconds"]),
+        "input_wait": _floats(of_copy.input_wait),
+        **of_copy.details,
         "peak_memory_bytes": dict(result.peak_memory_bytes),
         "energy": {"gpu_joules": telemetry.get("gpu_energy_joules"), "seconds": telemetry.get("seconds")},
         "telemetry": dict(telemetry),
@@ -94,11 +124,23 @@ def _details(result: RunResult) -> dict[str, Any]:
     }
 
 
-def _app(result: RunResult) -> dict[str, Any]:
+def _machine(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the device, its driver and the versions of what computed on it."""
+    return {
+        "cpu": provenance["cpu"]["model"],
+        "gpus": [gpu["name"] for gpu in provenance["gpus"]],
+        "driver": provenance.get("gpu_driver"),
+        "framework": dict(provenance.get("framework") or {}),
+    }
+
+
+def _app(result: RunResult, of_copy: Account) -> dict[str, Any]:
+    """Returns what ran."""
     benchmark = result.provenance["benchmark"]
+    scores = ", ".join(f"{name} in {score.unit}" for name, score in of_copy.scores.items())
     return {
         "version": benchmark["version"],
-        "description": f"hepbench {result.workload}: training and inference throughput in events/s",
+        "description": f"hepbench {result.workload}: {scores}",
         "containment": result.provenance["container"]["containment"],
         "bmk_checksum": benchmark["source_md5"],
         "bmkdata_checksum": result.data_sha256,
@@ -107,8 +149,8 @@ def _app(result: RunResult) -> dict[str, Any]:
     }
 
 
-def _five(spread: Spread) -> dict[str, Any]:
-    """A ``Spread`` in HEPscore's words."""
+def _statistics(spread: Spread) -> dict[str, Any]:
+    """Returns a ``Spread`` in HEPscore's words."""
     numbers = {"avg": spread.mean, "median": spread.median, "min": spread.min, "max": spread.max}
     return {**_floats(numbers), "count": spread.count}
 

@@ -7,7 +7,6 @@ import importlib.resources
 import json
 import math
 import reprlib
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,12 @@ import jsonschema
 from jsonschema.exceptions import ValidationError, best_match
 
 from benchmarks.result import RunResult, write_json
+from benchmarks.scores import account
 from hepscore_adapter.summary import summary
 
 SCHEMA_FILE = "schema/summary-1.json"
 # hep-score divides by a reference and rounds to 4 digits after the point. This is a hundredth of the smallest
-# reference that comes along, 0.068 events/s for whole events on two cores: below, the rounding shows.
+# shipped reference, 0.068 events/s for whole events on two cores: below, the rounding shows.
 SMALLEST_SCORE = 0.0007
 
 
@@ -53,8 +53,8 @@ def write_summary(
     for result in copies:
         if result.status != "ok":
             raise ValueError(f"no score: expected a run with status ok, got {result.status}: {result.reason}")
-        if not result.timed:
-            raise ValueError(f"no score: expected a timed epoch, got {len(result.epochs)} warm-up epochs")
+        if shortfall := account(result).shortfall:
+            raise ValueError(f"no score: {shortfall}")
     content = summary(*copies, extra_arguments=extra_arguments, events_per_thread=events_per_thread)
     validate_summary(content, *copies)
     path = summary_path(copies[0].workload, folder)
@@ -64,6 +64,8 @@ def write_summary(
 
 def validate_summary(content: Mapping[str, Any], *copies: RunResult) -> None:
     """Checks a summary, and against its run where that is given, copy by copy.
+
+    The scores are made again from the raw repetitions of the run, so that a changed figure is refused.
 
     Raises:
         ValueError: One line that says which value is wrong, what was expected and what came.
@@ -76,6 +78,11 @@ def validate_summary(content: Mapping[str, Any], *copies: RunResult) -> None:
     count = content["run_info"]["copies"]
     _check_copies(report, count)
     for name, score in report["wl-scores"].items():
+        for table in ("wl-stats", "relative_spread"):
+            if name not in report[table]:
+                raise ValueError(
+                    f"summary: report.{table}: expected the score {name}, got {_keys(report[table])}"
+                )
         _check_score(f"report.wl-scores.{name}", score, report["wl-stats"][name], count)
     _check_round_trip(content)
     if copies:
@@ -126,29 +133,32 @@ def _check_score(path: str, score: float, statistics: Mapping[str, float], copie
     if not math.isclose(score, expected, rel_tol=1e-9):
         raise ValueError(f"summary: {path}: expected {name}, {expected}, got {score}")
     if score < SMALLEST_SCORE:
-        raise ValueError(f"summary: {path}: expected at least {SMALLEST_SCORE} events/s, got {score}")
+        raise ValueError(f"summary: {path}: expected at least {SMALLEST_SCORE} per second, got {score}")
 
 
 def _check_against(content: Mapping[str, Any], copies: Sequence[RunResult]) -> None:
-    """The scores, made again from what was counted and timed; all copies and epochs must be there."""
-    told = content["run_info"]["copies"]
-    if told != len(copies):
-        raise ValueError(f"summary: run_info.copies: expected the {len(copies)} that ran, got {told}")
-    for result in copies:
-        asked, done = result.config["epochs"], len(result.epochs)
-        if done != asked:
-            raise ValueError(f"summary: expected the {asked} epochs that were asked for, got {done}")
-    rates = [[epoch.events / epoch.seconds for epoch in result.timed] for result in copies]
-    inferences = [result.inference["batch"]["events_per_second"] for result in copies]
+    """Compares the scores with those that are made again from what was counted and timed."""
+    claimed = content["run_info"]["copies"]
+    if claimed != len(copies):
+        raise ValueError(f"summary: run_info.copies: expected the {len(copies)} that ran, got {claimed}")
+    accounts = [account(result) for result in copies]
+    for result, remade in zip(copies, accounts, strict=True):
+        if remade.shortfall:
+            raise ValueError(f"summary: {remade.shortfall}")
+        if result.scores and dict(result.scores) != dict(remade.scores):
+            raise ValueError("summary: expected the scores of the run's own record, got others in the result")
+    scores = content["report"]["wl-scores"]
     expected = {
-        "train": sum(statistics.median(each) for each in rates),
-        "infer": sum(each["median"] for each in inferences),
+        name: sum(each.scores[name].spread.median for each in accounts) for name in accounts[0].scores
     }
+    if scores.keys() != expected.keys():
+        raise ValueError(
+            f"summary: report.wl-scores: expected the scores {_keys(expected)}, got {_keys(scores)}"
+        )
     for name, value in expected.items():
-        score = content["report"]["wl-scores"][name]
-        if not math.isclose(score, value, rel_tol=1e-9):
+        if not math.isclose(scores[name], value, rel_tol=1e-9):
             path = f"report.wl-scores.{name}"
-            raise ValueError(f"summary: {path}: expected {value} from the run's record, got {score}")
+            raise ValueError(f"summary: {path}: expected {value} from the run's record, got {scores[name]}")
 
 
 def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

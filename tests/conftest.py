@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -13,9 +14,18 @@ import pytest
 
 from tests.command import hepbench, read
 
+SKIPS = Path(__file__).with_name("allowed_skips.txt")
+
 # The full model on eight short events without pile-up, and as little padding as it takes.
 TINY_DATA = {"train_events": 8, "validation_events": 4, "pileup": 0, "pool_events": 1}
-TINY = TINY_DATA | {"pad_to": 128, "bin_size": 64, "batch_size": 2, "epochs": 3, "min_accuracy": 0}
+TINY = TINY_DATA | {
+    "pad_to": 128,
+    "bin_size": 64,
+    "batch_size": 2,
+    "epochs": 3,
+    "min_accuracy": 0,
+    "inference_seconds": 0,
+}
 
 
 # A small interaction network on whole barrels of a few short events.
@@ -35,6 +45,7 @@ TINY_TRACKS = TINY_TRACKS_DATA | {
     "epochs": 3,
     "batch_size": 2,
     "min_auc": 0,
+    "inference_seconds": 0,
 }
 
 
@@ -46,6 +57,27 @@ def tiny_tracks(**changes: object) -> list[str]:
 def tiny(**changes: object) -> list[str]:
     """Arguments of a run of MLPF that takes as long as TensorFlow takes to get ready."""
     return ["mlpf", *(f"--set={key}={value}" for key, value in {**TINY, **changes}.items())]
+
+
+def allowed_skips() -> tuple[str, ...]:
+    """The beginnings of the reasons for which a test may be skipped in CI."""
+    lines = SKIPS.read_text(encoding="utf-8").splitlines()
+    return tuple(line.partition("#")[0].strip() for line in lines if line.partition("#")[0].strip())
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Fails a run in CI that skipped a test for a reason which is not listed."""
+    if os.environ.get("CI") != "true":
+        return
+    reasons = [
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple)
+    ]
+    for reason in sorted({reason for reason in reasons if not reason.startswith(allowed_skips())}):
+        terminalreporter.line(f"skipped for a reason that {SKIPS.name} does not list: {reason}", red=True)
+        terminalreporter._session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @dataclass(frozen=True)

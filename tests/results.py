@@ -53,6 +53,8 @@ def provenance() -> dict[str, Any]:
             "usable_cores": 2,
         },
         "gpus": [],
+        "gpu_driver": None,
+        "framework": {"tensorflow": "2.20.0"},
     }
 
 

@@ -1,6 +1,7 @@
-"""What a framework's runtime does differently; one module a framework, chosen by ``KERAS_BACKEND``.
+"""What a framework's runtime does differently, with one module for each framework.
 
-Models are written once, in ``keras.ops``. A backend module has the functions of ``Backend``.
+Models are written once, in ``keras.ops``. A backend module has the functions of ``Backend``, and the variable
+``KERAS_BACKEND`` of the environment chooses it.
 """
 
 from __future__ import annotations
@@ -20,55 +21,66 @@ SUPPORTED = ("tensorflow",)
 
 
 class Backend(Protocol):
-    """The functions of a backend module."""
+    """The functions of a backend module.
+
+    Attributes:
+        OUT_OF_MEMORY: Errors that the framework raises if it cannot get memory.
+    """
 
     OUT_OF_MEMORY: tuple[type[BaseException], ...]
 
     def configure(self, config: RunConfig, place: Place = ALONE) -> None:
-        """Threads, determinism, precision, seeds and this rank's GPU; before anything touches the device."""
+        """Sets threads, determinism, precision, seeds and GPU, before anything touches the device."""
 
     def device(self) -> str:
-        """``gpu`` or ``cpu``, where the model runs."""
+        """Returns where the model runs, ``gpu`` or ``cpu``."""
 
     def versions(self) -> Mapping[str, str]:
-        """Framework and the libraries that it was built for."""
+        """Returns the versions of the framework and of the libraries that it was built for."""
 
     def put(self, arrays: Any) -> Tensor:
-        """A numpy array, or a tuple or dictionary of such, to the device."""
+        """Copies a numpy array, or a tuple or dictionary of such, to the device."""
 
     def schedule(self, training: Training, factor: float, warmup_steps: int) -> None:
-        """Multiplies the learning rate, and lets it rise over the first steps; before ``train_step``."""
+        """Scales the learning rate, and lets it rise in the first steps. Comes before ``train_step``."""
 
     def train_step(
         self, training: Training, xla: bool, world: World = LONE_WORLD, compression: str = "none"
     ) -> Callable[[Tensor, Tensor], Tensor]:
-        """A compiled (inputs, targets) -> loss that updates the weights.
+        """Returns a compiled function that updates the weights and returns the loss.
 
-        In a world of several ranks, targets are pairs (targets, shares), see
-        ``benchmarks.training.sharding``, and the loss is that of all ranks together.
+        Args:
+            training: Model, loss and optimiser.
+            xla: Compile with XLA.
+            world: The ranks. If there are several, the function's targets are pairs (targets, shares), see
+                ``benchmarks.training.sharding``, and its loss is that of all ranks together.
+            compression: Number format of the gradients between the ranks, ``none`` or ``fp16``.
+
+        Returns:
+            A function of inputs and targets on the device.
         """
 
     def exchange(self, world: World, compression: str) -> Callable[[Tensor], Tensor]:
-        """A compiled list of arrays -> their sums over the ranks, as a step does it with its gradients."""
+        """Returns a compiled function that sums arrays over the ranks as a step does its gradients."""
 
     def predict_step(self, model: Any, xla: bool) -> Callable[[Tensor], Tensor]:
-        """A compiled inputs -> predictions."""
+        """Returns a compiled function from inputs to predictions."""
 
     def drain(self) -> None:
         """Returns when everything that was handed to the device is done."""
 
     def device_memory_peak_bytes(self) -> int | None:
-        """Peak memory of the device since the start; None where it is the host's."""
+        """Returns the peak memory of the device since the start, in bytes. None if it is the host's."""
 
     def device_memory_total_bytes(self) -> int | None:
-        """Memory of the device; None where it is the host's, or the driver does not say."""
+        """Returns the memory of the device, in bytes. None if it is the host's or the driver does not say."""
 
 
 def load() -> Backend:
-    """The backend that ``KERAS_BACKEND`` names; TensorFlow where it names none.
+    """Loads the backend that ``KERAS_BACKEND`` names, or TensorFlow if it names none.
 
     Raises:
-        UsageError: No such backend, or its framework is not installed.
+        UsageError: There is no such backend, or its framework is not installed.
     """
     name = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if name not in SUPPORTED:

@@ -1,4 +1,4 @@
-"""Learning rates of several ranks: scaled, and with a warm-up; the same on every framework."""
+"""Learning rates of several ranks: scaled, with a warm-up, and the same on every framework."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from keras import ops
 
 
 class Scaled(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """``factor * base(step) * min(1, (step + 1) / warmup_steps)``.
+    """The learning rate ``factor * base(step) * min(1, (step + 1) / warmup_steps)``.
 
-    Source of the warm-up: P. Goyal et al., arXiv:1706.02677, here from nearly 0.
+    The warm-up is that of P. Goyal et al., arXiv:1706.02677, and starts here from nearly 0.
 
     Args:
         base: A schedule, or a number.
-        factor: What the learning rate is multiplied by.
-        warmup_steps: Steps in which it rises; 0 for none.
+        factor: Number to multiply the learning rate by.
+        warmup_steps: Steps in which the learning rate rises. 0 for none.
     """
 
     def __init__(self, base: Any, factor: float, warmup_steps: int) -> None:
         self.base, self.factor, self.warmup_steps = base, factor, warmup_steps
 
     def __call__(self, step: Any) -> Any:
-        """The learning rate of a step, which counts from 0."""
+        """Returns the learning rate of a step, which counts from 0."""
         rate = self.base(step) if callable(self.base) else self.base
         if self.warmup_steps:
             rate = rate * ops.minimum(1.0, (ops.cast(step, "float32") + 1.0) / self.warmup_steps)
@@ -31,7 +31,7 @@ class Scaled(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[m
 
 
 def scale(optimizer: Any, factor: float, warmup_steps: int) -> None:
-    """Puts a factor and a warm-up, where there are any, on the learning rate of an optimiser."""
+    """Applies a factor and a warm-up to the learning rate of an optimiser, if there are any."""
     if factor == 1.0 and not warmup_steps:
         return
     base = optimizer.get_config()["learning_rate"]

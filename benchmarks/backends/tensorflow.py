@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# CUDA otherwise counts the fastest GPU first, and NVML, which reads energy and memory, counts by bus.
+os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
 
 import keras
 import tensorflow as tf
@@ -27,11 +29,11 @@ OUT_OF_MEMORY: tuple[type[BaseException], ...] = (tf.errors.ResourceExhaustedErr
 
 
 def configure(config: RunConfig, place: Place = ALONE) -> None:
-    """Threads, determinism, precision, seeds and this rank's GPU; before anything touches the device."""
+    """Sets threads, determinism, precision, seeds and GPU, before anything touches the device."""
     tf.config.threading.set_intra_op_parallelism_threads(config.threads)
     tf.config.threading.set_inter_op_parallelism_threads(config.threads)
     gpus = tf.config.list_physical_devices("GPU")
-    if place.size > 1 and gpus:
+    if gpus:  # a process trains on one, and a context on another would take its memory
         gpus = [gpus[place.local_rank % len(gpus)]]
         tf.config.set_visible_devices(gpus, "GPU")
     for gpu in gpus:
@@ -45,62 +47,64 @@ def configure(config: RunConfig, place: Place = ALONE) -> None:
 
 
 def _fix_order_of_sums() -> None:
-    """Lets every sum of more than two arrays be taken in pairs, one after the other.
+    """Makes TensorFlow take every sum of more than two arrays in pairs, one after the other.
 
     TensorFlow's ``AddN`` adds into the buffer of the first input that nobody else needs any more, and begins
     the sum with that input. Which one it is depends on the kernels that have run by then, and so on their
-    measured times, even on one thread. Of two inputs, the order does not matter. ``AddN`` of more inputs has
-    two origins: gradient tapes, where an array is used several times, and the arithmetic stage of the graph
-    optimiser, which merges sums of sums. Op determinism changes neither, and TensorFlow has no switch for a
-    part of that stage.
+    measured times, even on one thread. With two inputs, the order does not matter. ``AddN`` of more inputs
+    has two origins: gradient tapes, where an array is used several times, and the arithmetic stage of the
+    graph optimiser, which merges sums of sums. Op determinism changes neither, and TensorFlow has no switch
+    for a part of that stage.
     """
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
     pywrap_tfe.TFE_Py_RegisterVSpace(backprop._default_vspace._replace(aggregate_fn=_sum_in_pairs))
 
 
 def _sum_in_pairs(gradients: Sequence[Tensor]) -> Tensor:
-    """Returns the sum of the gradients, which a tape has for one array, in the order of the tape."""
+    """Adds the gradients that a tape has for one array, in the order of the tape."""
     if all(isinstance(gradient, tf.Tensor) for gradient in gradients):
         return functools.reduce(operator.add, gradients)
-    return backprop._aggregate_grads(gradients)  # rows of a table, which are joined and not added
+    # Gradients of a table's rows are joined and not added.
+    return backprop._aggregate_grads(gradients)
 
 
 def device() -> str:
-    """``gpu`` or ``cpu``, where the model runs."""
+    """Returns where the model runs, ``gpu`` or ``cpu``."""
     return "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
 
 
 def versions() -> Mapping[str, str]:
-    """TensorFlow, Keras and, in a CUDA build, the CUDA and cuDNN that it was built for.
+    """Returns the versions of TensorFlow, Keras and, in a CUDA build, the CUDA and cuDNN of the build.
 
-    ``tensor_float_32``: whether float32 products on a GPU may round their inputs to 10 bits, which
-    TensorFlow allows by default where the hardware can.
+    ``tensor_float_32`` says whether float32 products on a GPU may round their inputs to 10 bits, which
+    TensorFlow allows by default where the hardware can do it.
     """
     build = tf.sysconfig.get_build_info()
-    found = {"tensorflow": tf.__version__, "keras": keras.__version__}
+    result = {"tensorflow": tf.__version__, "keras": keras.__version__}
     if device() == "gpu":
         allowed = tf.config.experimental.tensor_float_32_execution_enabled()
-        found["tensor_float_32"] = "allowed" if allowed else "off"
+        result["tensor_float_32"] = "allowed" if allowed else "off"
     for name in ("cuda_version", "cudnn_version"):
         if build.get(name):
-            found[name] = str(build[name])
-    return found
+            result[name] = str(build[name])
+    return result
 
 
 def put(arrays: Any) -> Tensor:
-    """A numpy array, or a tuple or dictionary of such, to the device."""
+    """Copies a numpy array, or a tuple or dictionary of such, to the device."""
     return tf.nest.map_structure(tf.convert_to_tensor, arrays)
 
 
 def schedule(training: Training, factor: float, warmup_steps: int) -> None:
-    """Multiplies the learning rate, and lets it rise over the first steps; before ``train_step``."""
+    """Scales the learning rate, and lets it rise in the first steps. Comes before ``train_step``."""
     learning_rate.scale(training.optimizer, factor, warmup_steps)
 
 
 def train_step(
     training: Training, xla: bool, world: World = LONE_WORLD, compression: str = "none"
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """A compiled (inputs, targets) -> loss that updates the weights; see ``Backend``."""
+    """Returns a compiled function that updates the weights and returns the loss, see ``Backend``."""
+    # Float16 has a short range, so the loss is scaled for the gradient.
     model, optimizer = training.model, training.optimizer
     if keras.config.dtype_policy().name == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
@@ -117,6 +121,7 @@ def train_step(
     def update(computed: Sequence[Tensor]) -> None:
         optimizer.apply(computed, model.trainable_variables)
 
+    # One rank has one compiled function for the whole step.
     if world.size == 1:
 
         def step(inputs: Tensor, targets: Tensor) -> Tensor:
@@ -126,12 +131,13 @@ def train_step(
 
         return _compiled(step, xla)
 
+    # Several ranks start from the weights of rank 0, and exchange gradients outside what XLA compiles,
+    # which knows nothing of other ranks.
     world.broadcast([variable.value for variable in model.variables])
     gradients, update = _compiled(gradients, xla), _compiled(update, xla)
 
     def step_of_ranks(inputs: Tensor, targets: tuple[Tensor, Tensor]) -> Tensor:
         loss, computed = gradients(inputs, *targets)
-        # Outside what XLA compiles: it knows nothing of other ranks.
         update(world.all_reduce(computed, compression))
         return world.all_reduce([loss], name="loss")[0]
 
@@ -139,12 +145,12 @@ def train_step(
 
 
 def exchange(world: World, compression: str) -> Callable[[Tensor], Tensor]:
-    """A compiled list of arrays -> their sums over the ranks, as a step does it with its gradients."""
+    """Returns a compiled function that sums arrays over the ranks as a step does its gradients."""
     return _compiled(lambda arrays: world.all_reduce(arrays, compression), xla=False)
 
 
 def predict_step(model: Any, xla: bool) -> Callable[[Tensor], Tensor]:
-    """A compiled inputs -> predictions."""
+    """Returns a compiled function from inputs to predictions."""
     return _compiled(lambda inputs: model(inputs, training=False), xla)
 
 
@@ -159,14 +165,14 @@ def drain() -> None:
 
 
 def device_memory_peak_bytes() -> int | None:
-    """Peak memory of the device since the start; None where it is the host's."""
+    """Returns the peak memory of the device since the start, in bytes. None if it is the host's."""
     if device() == "cpu":
         return None
     return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
 
 
 def device_memory_total_bytes() -> int | None:
-    """Memory of the device; None where it is the host's, or the driver does not say."""
+    """Returns the memory of the device, in bytes. None if it is the host's or the driver does not say."""
     if device() == "cpu":
         return None
     for handle in nvml.visible_handles().values():

@@ -1,8 +1,7 @@
-"""``hepbench run --engine``: the run in a container, started, watched and cleared away from outside.
+"""``hepbench run --engine``: starts a run in a container, watches it, and removes the container.
 
-The image is told what to do by the options of its entry point; its results lie in the output folder, which
-the container sees as /results. Knows no framework; how an engine is used stands in
-``benchmarks.launchers.engines``.
+The run gets its settings as options of the image's entry point, and writes its results to the output folder,
+which the container sees as ``/results``. How an engine is used is in ``benchmarks.launchers.engines``.
 """
 
 from __future__ import annotations
@@ -23,57 +22,56 @@ from benchmarks import report
 from benchmarks.config import Resolved
 from benchmarks.errors import RunFailedError, UsageError
 from benchmarks.launchers.engines import Container, Running
-from benchmarks.output import check_folder, default_folder
+from benchmarks.output import RunOptions, check_folder
 from benchmarks.result import RunResult, file_stamp, read_result
 from benchmarks.stopping import on_stopping
 from benchmarks.workload import image_name
 from hepscore_adapter.validate import summary_path
 
-# Options of `run` that the entry point of an image has, too.
-HANDED_ON = ("epochs", "batch_size", "seed", "precision", "threads", "gpus")
-# So begins what the container says of its result, which is said anew with the paths out here.
-_TABLE = "/results/proc_1: "
-GRACE_SECONDS = 60  # between the wish that a container ends and its end by force; a step takes its time
+# Options of ``hepbench run`` that the entry point of an image takes, too.
+IMAGE_OPTIONS = ("epochs", "batch_size", "seed", "precision", "threads", "gpus")
+# The container's report of its result begins like this. This process prints it again, with the host's paths.
+_TABLE_START = "/results/proc_1: "
+GRACE_SECONDS = 60  # from the first signal to the end by force, because a step takes its time
 
 
-def container(
+def plan_container(
     engine: str,
     image: str | None,
     resolved: Resolved,
-    given: Mapping[str, Any],
-    output: Path | None,
-    *,
-    debug: bool,
+    settings: Mapping[str, Any],
+    options: RunOptions,
 ) -> Container:
-    """What is to be started for a call of ``hepbench run``.
+    """Returns the container to start for a call of ``hepbench run``.
 
     Args:
         engine: Key of ``ENGINES``.
-        image: Image or SIF file; None for the one that this version makes.
-        resolved: The configuration; what it holds beside ``given`` is the preset's.
-        given: Options of the call by their names, None or empty where it does not have them.
-        output: Folder of the result; None for one with the time in its name.
-        debug: Tracebacks and the framework's own messages.
+        image: Image or SIF file, or None for the one that this version makes.
+        resolved: The configuration. Every value that is not in ``settings`` is that of the preset.
+        settings: Options of the call by their names, None or empty where the call does not have them.
+        options: Where the result goes. The container prints tracebacks if ``debug`` is set.
 
     Raises:
         UsageError: The call has an option that an image does not take.
     """
     arguments = ["-W", "--preset", resolved.preset]
-    for name, value in given.items():
+    for name, value in settings.items():
         if value is None or value == ():
             continue
-        if name not in HANDED_ON:
-            known = ", ".join(_flag(each) for each in ("preset", *HANDED_ON))
+        if name not in IMAGE_OPTIONS:
+            flags = ", ".join(map(_flag, ("preset", *IMAGE_OPTIONS)))
             raise UsageError(
-                f"{_flag(name)}: a container takes {known} only; leave it out, or run without --engine"
+                f"{_flag(name)}: a container takes {flags} only; leave it out, or run without --engine"
             )
         arguments += [_flag(name), str(value)]
+
+    # Of the GPUs that this process may use, the container gets the first ones.
     return Container(
         engine=engine,
         image=image or _default_image(engine, resolved.config.workload),
-        arguments=(*arguments, "--debug") if debug else tuple(arguments),
-        results=(output or default_folder(resolved)).resolve(),
-        gpus=int(given.get("gpus") or 0),
+        arguments=(*arguments, "--debug") if options.debug else tuple(arguments),
+        results=options.folder(resolved).resolve(),
+        gpus=int(settings.get("gpus") or 0),
         gpu_names=tuple(filter(None, os.environ.get("CUDA_VISIBLE_DEVICES", "").split(","))),
     )
 
@@ -87,37 +85,38 @@ def _default_image(engine: str, workload: str) -> str:
     return f"localhost/hepbench/{name}:{tag}" if engine == "docker" else f"build/sif/{name}_{tag}.sif"
 
 
-def run_container(wanted: Container, *, force: bool, quiet: bool) -> int:
+def run_container(container: Container, options: RunOptions) -> int:
     """Runs a container to its end and prints the result that it left.
 
     Args:
-        wanted: What to run.
-        force: Replace a result that is there.
-        quiet: Nothing on the terminal but the one line of a run that did not end well.
+        container: What to run. Its results go to its own folder, and not to ``options.output``.
+        options: What may be replaced, and what is printed.
 
     Returns:
-        Exit code of the container; 130 or 143 where Ctrl-C or SIGTERM ended it.
+        Exit code of the container, or 130 or 143 where Ctrl-C or SIGTERM ended it.
 
     Raises:
-        UsageError: The output folder cannot be used, or the engine, the image or the GPUs are not there.
+        UsageError: The output folder cannot be used, or the engine, the image or the GPUs are missing.
         RunFailedError: The engine failed.
     """
-    folder, file = wanted.results, wanted.results / "result.json"
-    made = check_folder(folder, force)
-    before = file_stamp(file)
+    folder, file = container.results, container.results / "result.json"
+    is_new = check_folder(folder, options.force)
+    stamp = file_stamp(file)
     try:
-        code, unseen = _watch(wanted, quiet)
+        code, hidden_line = _watch(container, options.quiet)
     finally:
-        if made:
-            with suppress(OSError):  # not empty, unless there was no run
+        if is_new:
+            with suppress(OSError):  # the folder is empty only if there was no run
                 folder.rmdir()
-    reason = f"the container ended with exit code {code}" + (f": {unseen}" if unseen else "")
-    if file_stamp(file) == before:
+
+    # A result that is as old as before is not that of this run.
+    reason = f"the container ended with exit code {code}" + (f": {hidden_line}" if hidden_line else "")
+    if file_stamp(file) == stamp:
         if code == 0:
-            raise RunFailedError(f"the container left no {file}; is {wanted.image} an image of hepbench?")
+            raise RunFailedError(f"the container left no {file}; is {container.image} an image of hepbench?")
     else:
-        result = _result(file)
-        if not quiet:
+        result = _read_result(file)
+        if not options.quiet:
             click.echo(report.table([(str(folder), result)]))
             if code == 0:
                 click.echo(f"\nresult:  {file}\nsummary: {summary_path(result.workload, folder)}")
@@ -128,41 +127,49 @@ def run_container(wanted: Container, *, force: bool, quiet: bool) -> int:
     return code
 
 
-def _result(file: Path) -> RunResult:
+def _read_result(file: Path) -> RunResult:
     try:
         return read_result(file)
     except (OSError, ValueError) as error:
         raise RunFailedError(f"cannot read what the container left: {error}") from None
 
 
-def _watch(wanted: Container, quiet: bool) -> tuple[int, str]:
-    """Runs the container and shows its progress; returns its exit code and the last line not shown."""
-    events: SimpleQueue[bytes | int | None] = SimpleQueue()  # lines, signals, the end
-    ended = Event()
-    stopped, unseen, shown = 0, "", not quiet
-    with on_stopping(lambda number, _: events.put(number)), wanted.running() as running:
-        Thread(target=_read, args=(running, events), daemon=True).start()
+def _watch(container: Container, quiet: bool) -> tuple[int, str]:
+    """Runs a container and prints its progress.
+
+    Returns:
+        Exit code of the container, or 128 plus the signal that ended it, and its last line not printed.
+    """
+    # One queue holds what happens, in its order: lines of the container, signals to this process, the end.
+    events: SimpleQueue[bytes | int | None] = SimpleQueue()
+    has_ended = Event()
+    stop_signal, hidden_line, is_visible = 0, "", not quiet
+
+    # A thread reads the lines, and another one repeats the signal until the container has ended.
+    with on_stopping(lambda number, _: events.put(number)), container.running() as running:
+        Thread(target=_read_lines, args=(running, events), daemon=True).start()
         try:
             while (event := events.get()) is not None:
                 if isinstance(event, bytes):
                     line = event.decode("utf-8", "replace").rstrip()
-                    shown = shown and not line.startswith(_TABLE)
-                    if shown:
+                    is_visible = is_visible and not line.startswith(_TABLE_START)
+                    if is_visible:
                         click.echo(line, err=True)
                     elif line:
-                        unseen = line
-                elif not stopped:
-                    stopped = event
-                    Thread(target=_stop, args=(running, event, ended)).start()
+                        hidden_line = line
+                elif not stop_signal:
+                    stop_signal = event
+                    Thread(target=_stop, args=(running, event, has_ended)).start()
         finally:
-            ended.set()
+            has_ended.set()
         code = running.wait()
-    return (128 + stopped if stopped and code else code), unseen
+    return (128 + stop_signal if stop_signal and code else code), hidden_line
 
 
-def _read(running: Running, events: SimpleQueue[bytes | int | None]) -> None:
+def _read_lines(running: Running, events: SimpleQueue[bytes | int | None]) -> None:
+    """Puts the lines of a container into a queue, and None when it has ended."""
     try:
-        with suppress(OSError):  # the engine is gone, which whoever asks for the exit code finds out
+        with suppress(OSError):  # the engine is gone, and the call for the exit code says so
             for line in running.output:
                 events.put(line)
             running.wait()
@@ -170,10 +177,13 @@ def _read(running: Running, events: SimpleQueue[bytes | int | None]) -> None:
         events.put(None)
 
 
-def _stop(running: Running, number: int, ended: Event) -> None:
-    """Asks every second, because a program is deaf until it has set its handlers; in the end by force."""
+def _stop(running: Running, number: int, has_ended: Event) -> None:
+    """Sends a signal every second until the container has ended, and kills it after ``GRACE_SECONDS``.
+
+    The signal is sent again because a program ignores it until it has set its handlers.
+    """
     for _ in range(GRACE_SECONDS):
         running.send(number)
-        if ended.wait(1):
+        if has_ended.wait(1):
             return
     running.send(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Docker and Apptainer: starts a container on an image of this benchmark, and leaves none behind."""
+"""Docker and Apptainer: how each starts a container of an image of this benchmark, and leaves none behind."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from typing import Any
 
 from benchmarks.errors import RunFailedError, UsageError
 
-LABEL = "hepbench.run"  # what runs here: docker ps --filter label=hepbench.run
-SHM_BYTES = 1 << 30  # for the ranks of one machine; Docker's own 64 MB are too few for NCCL
+LABEL = "hepbench.run"  # finds our containers: docker ps --filter label=hepbench.run
+SHM_BYTES = 1 << 30  # for the ranks of one machine, because Docker's default of 64 MB is too small for NCCL
 SIF_MAGIC = b"SIF_MAGIC"
-SIF_MAGIC_OFFSET = 32  # behind the line that makes the file a program
+SIF_MAGIC_OFFSET = 32  # bytes, after the line that makes the file a program
 
 
 @dataclass(frozen=True)
 class Container:
-    """What is to run.
+    """A container to run.
 
     Attributes:
         engine: Key of ``ENGINES``.
         image: Name of the Docker image, or the SIF file.
-        arguments: What its entry point gets.
-        results: Folder that the container sees as /results.
-        gpus: GPUs that it needs.
-        gpu_names: Indices or UUIDs that ``CUDA_VISIBLE_DEVICES`` limits this process to; empty: no limit.
+        arguments: Arguments of the entry point.
+        results: Folder that the container sees as ``/results``.
+        gpus: Number of GPUs that it needs.
+        gpu_names: Indices or UUIDs in ``CUDA_VISIBLE_DEVICES``. Empty where this process may use all GPUs.
     """
 
     engine: str
@@ -44,14 +44,14 @@ class Container:
     gpu_names: tuple[str, ...] = ()
 
     def command_line(self) -> str:
-        """What starts the same by hand."""
+        """Returns the shell command that starts the same container by hand."""
         return shlex.join(ENGINES[self.engine].command(self))
 
     def running(self) -> AbstractContextManager[Running]:
-        """Starts it; it is gone when the context ends.
+        """Starts the container, which is removed when the context ends.
 
         Raises:
-            UsageError: The engine, the image or the GPUs are not there.
+            UsageError: The engine, the image or the GPUs are missing.
             RunFailedError: The engine failed.
         """
         return ENGINES[self.engine].running(self)
@@ -59,12 +59,12 @@ class Container:
 
 @dataclass(frozen=True)
 class Running:
-    """A container that was started.
+    """A container that has been started.
 
     Attributes:
-        output: Lines of its standard output and standard error; they end when it ends.
-        send: Sends a signal to it; nothing happens where it has ended.
-        wait: Returns its exit code when it has ended.
+        output: Lines of its standard output and standard error, which end when the container ends.
+        send: Sends a signal to it. Nothing happens if it has ended.
+        wait: Waits until it has ended, and returns its exit code.
     """
 
     output: Iterable[bytes]
@@ -86,7 +86,7 @@ class Engine:
 
 
 def bind_mount(source: Path, target: str) -> str:
-    """A bind mount as both engines read it, whatever characters the path has."""
+    """Returns a bind mount as both engines read it, whatever characters the path has."""
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(["type=bind", f"source={source}", f"target={target}"])
     return line.getvalue()
@@ -95,10 +95,10 @@ def bind_mount(source: Path, target: str) -> str:
 # Docker
 
 
-def _docker_settings(wanted: Container) -> dict[str, dict[str, Any]]:
-    """Options of ``docker run`` and, with each, what the SDK calls it."""
+def _docker_settings(container: Container) -> dict[str, dict[str, Any]]:
+    """Returns options of ``docker run`` and, for each of them, the arguments of the SDK that do the same."""
     user = f"{os.getuid()}:{os.getgid()}"
-    mount = {"Type": "bind", "Source": str(wanted.results), "Target": "/results"}
+    mount = {"Type": "bind", "Source": str(container.results), "Target": "/results"}
     return {
         f"--label={LABEL}": {"labels": [LABEL]},
         f"--user={user}": {"user": user},
@@ -108,28 +108,30 @@ def _docker_settings(wanted: Container) -> dict[str, dict[str, Any]]:
         "--network=none": {"network_mode": "none"},
         "--tmpfs=/tmp": {"tmpfs": {"/tmp": ""}},
         f"--shm-size={SHM_BYTES}": {"shm_size": SHM_BYTES},
-        f"--mount={bind_mount(wanted.results, '/results')}": {"mounts": [mount]},
-        **_docker_gpus(wanted),
+        f"--mount={bind_mount(container.results, '/results')}": {"mounts": [mount]},
+        **_docker_gpus(container),
     }
 
 
-def _docker_gpus(wanted: Container) -> dict[str, dict[str, Any]]:
-    names = wanted.gpu_names[: wanted.gpus]
+def _docker_gpus(container: Container) -> dict[str, dict[str, Any]]:
+    names = container.gpu_names[: container.gpus]
     if names:
         request = {"device_ids": list(names), "capabilities": [["gpu"]]}
         return {f'--gpus="device={",".join(names)}"': {"device_requests": [request]}}
-    if wanted.gpus:
-        request = {"count": wanted.gpus, "capabilities": [["gpu"]]}
-        return {f"--gpus={wanted.gpus}": {"device_requests": [request]}}
+    if container.gpus:
+        request = {"count": container.gpus, "capabilities": [["gpu"]]}
+        return {f"--gpus={container.gpus}": {"device_requests": [request]}}
     return {}
 
 
-def _docker_command(wanted: Container) -> list[str]:
-    return ["docker", "run", "--rm", *_docker_settings(wanted), wanted.image, *wanted.arguments]
+def _docker_command(container: Container) -> list[str]:
+    return ["docker", "run", "--rm", *_docker_settings(container), container.image, *container.arguments]
 
 
 @contextmanager
-def _docker(wanted: Container) -> Iterator[Running]:
+def _docker(container: Container) -> Iterator[Running]:
+    """Runs a container by the SDK, which knows the container before it starts and can always remove it."""
+    # What is missing is told apart: the Python package, or the daemon.
     try:
         import docker
         from docker.errors import DockerException
@@ -140,23 +142,26 @@ def _docker(wanted: Container) -> Iterator[Running]:
         client = docker.from_env()
     except DockerException as error:
         raise UsageError(f"--engine docker: {_unreachable(error)}") from None
-    options = {name: value for each in _docker_settings(wanted).values() for name, value in each.items()}
+    settings = _docker_settings(container).values()
+    options = {name: value for arguments in settings for name, value in arguments.items()}
 
     def send(number: int) -> None:
         with suppress(RequestException):  # it has just ended
-            container.kill(signal=number)
+            created.kill(signal=number)
 
-    with closing(client), _docker_errors(wanted):
-        container = client.containers.create(wanted.image, list(wanted.arguments), **options)
+    # Docker is asked for the output before the start, so that no line is missing.
+    with closing(client), _docker_errors(container):
+        created = client.containers.create(container.image, list(container.arguments), **options)
         try:
-            output = container.attach(stream=True)
-            container.start()
-            yield Running(_lines(output), send, lambda: int(container.wait()["StatusCode"]))
+            output = created.attach(stream=True)
+            created.start()
+            yield Running(_whole_lines(output), send, lambda: int(created.wait()["StatusCode"]))
         finally:
-            container.remove(force=True)
+            created.remove(force=True)
 
 
 def _unreachable(error: BaseException) -> str:
+    """Returns why the daemon cannot be reached, from the first of the errors that led to this one."""
     while error.__context__ is not None:
         error = error.__context__
     if isinstance(error, PermissionError):
@@ -165,7 +170,8 @@ def _unreachable(error: BaseException) -> str:
 
 
 @contextmanager
-def _docker_errors(wanted: Container) -> Iterator[None]:
+def _docker_errors(container: Container) -> Iterator[None]:
+    """Turns the errors of the SDK in the ``with`` block into one line for a person."""
     from docker.errors import APIError, ImageNotFound
     from requests import RequestException
 
@@ -173,75 +179,77 @@ def _docker_errors(wanted: Container) -> Iterator[None]:
         yield
     except ImageNotFound:
         raise UsageError(
-            f"--image {wanted.image}: Docker has no such image; make it with make image, or docker pull it"
+            f"--image {container.image}: Docker has no such image; make it with make image, or docker pull it"
         ) from None
     except APIError as error:
         detail = str(error.explanation).strip()
         if "could not select device driver" in detail:
             raise UsageError(
-                f"--gpus {wanted.gpus}: Docker finds no GPU runtime; install NVIDIA's container toolkit, "
+                f"--gpus {container.gpus}: Docker finds no GPU runtime; install NVIDIA's container toolkit, "
                 "or leave out --gpus"
             ) from None
-        raise RunFailedError(f"Docker cannot run {wanted.image}: {detail}") from None
+        raise RunFailedError(f"Docker cannot run {container.image}: {detail}") from None
     except RequestException as error:
         raise RunFailedError(f"lost the Docker daemon: {error}") from None
 
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Whole lines, however the stream was cut."""
-    rest = b""
+def _whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yields whole lines of a stream that arrives in chunks of any size."""
+    unfinished_line = b""
     for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from whole
-    if rest:
-        yield rest
+        *lines, unfinished_line = (unfinished_line + chunk).split(b"\n")
+        yield from lines
+    if unfinished_line:
+        yield unfinished_line
 
 
 # Apptainer
 
 
-def _apptainer_command(wanted: Container) -> list[str]:
-    """As hep-score does it, in process ids of its own: nothing in it outlives the container.
+def _apptainer_command(container: Container) -> list[str]:
+    """Returns the command that hep-score uses, with a namespace of process ids.
 
-    /tmp is the host's: the container's own would hold 64 MB.
+    The namespace lets no process outlive the container. ``/tmp`` is the host's, because that of a container
+    would hold 64 MB.
     """
-    mounts = {"/results": wanted.results, "/tmp": Path(tempfile.gettempdir())}
-    names = wanted.gpu_names[: wanted.gpus]
+    mounts = {"/results": container.results, "/tmp": Path(tempfile.gettempdir())}
+    names = container.gpu_names[: container.gpus]
     return [
         *("apptainer", "run", "--contain", "--cleanenv", "--ipc", "--pid"),
         *(f"--mount={bind_mount(source, target)}" for target, source in mounts.items()),
-        *(["--nv"] if wanted.gpus else []),
+        *(["--nv"] if container.gpus else []),
         *([f"--env=CUDA_VISIBLE_DEVICES={','.join(names)}"] if names else []),
-        *(wanted.image, *wanted.arguments),
+        *(container.image, *container.arguments),
     ]
 
 
 @contextmanager
-def _apptainer(wanted: Container) -> Iterator[Running]:
+def _apptainer(container: Container) -> Iterator[Running]:
+    """Runs a container as a process, which takes everything in the container with it."""
     if shutil.which("apptainer") is None:
         raise UsageError("--engine apptainer: no apptainer on the PATH; install it, or take --engine docker")
-    check_sif(Path(wanted.image))
+    check_sif(Path(container.image))
     process = subprocess.Popen(
-        _apptainer_command(wanted),
+        _apptainer_command(container),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        start_new_session=True,  # a terminal's Ctrl-C comes to this process alone, which passes it on
+        start_new_session=True,  # a terminal's Ctrl-C reaches this process only, which passes it on
     )
     assert process.stdout is not None
     try:
         yield Running(process.stdout, process.send_signal, process.wait)
     finally:
-        process.kill()  # where it has not ended by itself; what runs in it goes with it
+        process.kill()  # nothing happens if it has ended by itself
         process.wait()
         process.stdout.close()
 
 
 def check_sif(path: Path) -> None:
-    """Finds out now, not in the container's own words, whether there is an image.
+    """Checks that a file is an image, because Apptainer's own words for anything else help nobody.
 
     Raises:
-        UsageError: The file cannot be read, or is another one.
+        UsageError: The file cannot be read, or is something else.
     """
     try:
         with path.open("rb") as file:

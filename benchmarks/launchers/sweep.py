@@ -1,4 +1,4 @@
-"""A series of runs, a fresh process each, one by one, and their comparison: one for each value of a key."""
+"""A series of runs, one after another and each in a process of its own, and their comparison."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ import click
 from benchmarks import report
 from benchmarks.config import Resolved
 from benchmarks.errors import UsageError
-from benchmarks.output import EXIT_FAILED, check_folder, default_folder, this_program
+from benchmarks.machine.cgroup import usable_cores
+from benchmarks.machine.topology import ordered_cores
+from benchmarks.output import EXIT_FAILED, RunOptions, check_folder, this_program
 from benchmarks.result import RunResult, file_stamp, read_result
 from benchmarks.stopping import on_stopping
 
@@ -29,31 +31,35 @@ def configurations(
     flags: Mapping[str, Any],
     resolve: Callable[[str], Resolved],
 ) -> dict[str, Resolved]:
-    """The runs of a sweep under their names ``KEY=VALUE``.
+    """Returns the runs of a sweep under their names ``KEY=VALUE``.
 
     Args:
-        sweeps: What ``--sweep`` got: one ``KEY=A,B,...``.
+        sweeps: Values of ``--sweep``, of which there has to be one: ``KEY=A,B,...``.
         assignments: ``KEY=VALUE`` texts that every run gets, too.
-        flags: Values of command-line flags that every run gets; None means not given.
-        resolve: Makes a configuration with one more ``KEY=VALUE``.
+        flags: Values of command-line flags that every run gets, None for a flag that is not given.
+        resolve: Returns a configuration with one more ``KEY=VALUE``.
 
     Raises:
-        UsageError: Not one key with values, a key that is given elsewhere as well, a value that
-            stands there twice, or one that the configuration does not take.
+        UsageError: There is not one key with values, the key is given elsewhere, too, a value is given
+            twice, or the configuration does not take a value.
     """
     if len(sweeps) > 1:
         raise UsageError(f"--sweep: expected one key, got {len(sweeps)}: {' '.join(sweeps)}")
     key, values = _split(sweeps[0])
-    elsewhere = {item.partition("=")[0].strip(): "--set" for item in assignments}
-    elsewhere |= {name: f"--{name.replace('_', '-')}" for name, value in flags.items() if value is not None}
-    if key in elsewhere:
-        raise UsageError(f"{key}: --sweep and {elsewhere[key]} contradict each other; leave one of them out")
+
+    # A key has one origin: a sweep over a key that is set otherwise is a mistake.
+    origins = {item.partition("=")[0].strip(): "--set" for item in assignments}
+    origins |= {name: f"--{name.replace('_', '-')}" for name, value in flags.items() if value is not None}
+    if key in origins:
+        raise UsageError(f"{key}: --sweep and {origins[key]} contradict each other; leave one of them out")
+
+    # Two spellings of one value, such as on and true, make the same configuration.
     runs: dict[str, Resolved] = {}
     for name in (f"{key}={value}" for value in values):
         resolved = resolve(name)
-        for other, earlier in runs.items():
+        for earlier_name, earlier in runs.items():
             if earlier.config == resolved.config:
-                raise UsageError(f"--sweep: expected each value once, got {other} and {name}")
+                raise UsageError(f"--sweep: expected each value once, got {earlier_name} and {name}")
         runs[name] = resolved
     return runs
 
@@ -66,24 +72,13 @@ def _split(text: str) -> tuple[str, list[str]]:
     return key.strip(), values
 
 
-def run_sweep(
-    runs: Mapping[str, Resolved],
-    output: Path | None,
-    *,
-    force: bool,
-    quiet: bool,
-    debug: bool,
-    ranks: Sequence[str] = (),
-) -> int:
-    """Runs them all, whether or not one fails, until a signal comes; prints the comparison.
+def run_sweep(runs: Mapping[str, Resolved], options: RunOptions, rank_options: Sequence[str] = ()) -> int:
+    """Runs a sweep, whether or not one of the runs fails, until a signal comes, and prints the comparison.
 
     Args:
         runs: What to run, see ``configurations``.
-        output: Folder of the runs' folders ``KEY-VALUE``; None for one with the time in its name.
-        force: Replace results that are there.
-        quiet: Nothing on the terminal but a line for each run that did not end well.
-        debug: Tracebacks on the terminal, too.
-        ranks: Options of a run that say how many ranks it has.
+        options: Where the folders ``KEY-VALUE`` of the runs go, and what is printed.
+        rank_options: Options of a run that say how many ranks it has, such as ``--ranks=2``.
 
     Returns:
         Exit code: 0, 1 if a run failed, 130 or 143 after a signal.
@@ -91,72 +86,89 @@ def run_sweep(
     Raises:
         UsageError: A folder cannot be used, or holds a result and ``force`` is not given.
     """
-    planned = {name: Planned(resolved, tuple(ranks)) for name, resolved in runs.items()}
-    parent = output or default_folder(next(iter(runs.values())))
-    code, _ = run_series(planned, parent, force=force, quiet=quiet, debug=debug)
+    planned_runs = {name: PlannedRun(resolved, tuple(rank_options)) for name, resolved in runs.items()}
+    code, _ = run_series(planned_runs, options.folder(next(iter(runs.values()))), options)
     return code
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedRun:
     """A run of a series.
 
     Attributes:
-        options: Of ``hepbench run``, beside those that say the configuration.
-        cores: How many of the cores it gets; 0 for all.
+        resolved: The configuration.
+        rank_options: Options of ``hepbench run`` that say how many ranks it has.
+        cores: How many cores the run gets, or 0 for all.
     """
 
     resolved: Resolved
-    options: tuple[str, ...] = ()
+    rank_options: tuple[str, ...] = ()
     cores: int = 0
 
 
 def run_series(
-    runs: Mapping[str, Planned], parent: Path, *, force: bool, quiet: bool, debug: bool
+    runs: Mapping[str, PlannedRun], parent: Path, options: RunOptions
 ) -> tuple[int, dict[str, RunResult]]:
-    """Runs what is planned, in folders of its names below ``parent``; else as ``run_sweep``.
+    """Runs a series as ``run_sweep`` does.
+
+    Args:
+        runs: What to run, by names ``KEY=VALUE``.
+        parent: Folder for the folders ``KEY-VALUE`` of the runs, in place of ``options.output``.
+        options: What may be replaced, and what is printed.
 
     Returns:
-        Exit code and what the runs measured, of those that were started.
+        Exit code, and the results of the runs that were started, by their names.
+
+    Raises:
+        UsageError: A folder cannot be used, or holds a result and ``force`` is not given.
     """
     folders = {name: parent / folder_name(name) for name in runs}
-    switches = [f"--{name}" for name, on in {"force": force, "quiet": quiet, "debug": debug}.items() if on]
-    relay, results = _Relay(), dict[str, RunResult]()
-    made = check_folder(parent, force=True)  # whatever else lies there stays
+    relay, results = _SignalRelay(), dict[str, RunResult]()
+    is_new = check_folder(parent, force=True)  # whatever else is in it stays
     try:
+        # All folders are checked before the first run starts.
         for folder in folders.values():
-            if check_folder(folder, force):
+            if check_folder(folder, options.force):
                 folder.rmdir()  # its run makes it
+
         with on_stopping(relay):
             for number, (name, planned) in enumerate(runs.items(), start=1):
                 if relay.signal:
                     break
-                if not quiet:
+                if not options.quiet:
                     click.echo(f"run {number} of {len(runs)}: {name}", err=True)
-                results[name] = _run(planned, folders[name], switches, relay)
+                results[name] = _run_one(planned, folders[name], options.switches(), relay)
     finally:
-        if made:
-            with suppress(OSError):  # not empty, unless no run came as far as a result
+        if is_new:
+            with suppress(OSError):  # the folder is empty only if no run came as far as a result
                 parent.rmdir()
-    if len(results) > 1 and not quiet:
+
+    # One line for each bad run comes last, where a person sees it.
+    if len(results) > 1 and not options.quiet:
         click.echo(f"\n{report.comparison(list(results.items()))}")
-    bad = [name for name in runs if name not in results or results[name].status != "ok"]
-    for name in bad:
+    bad_runs = [name for name in runs if name not in results or results[name].status != "ok"]
+    for name in bad_runs:
         outcome = f"{results[name].status}: {results[name].reason}" if name in results else "not run"
         click.echo(f"hepbench: {name}: {outcome}", err=True)
     if relay.signal:
         return 128 + relay.signal, results
-    return (EXIT_FAILED if bad else 0), results
+    return (EXIT_FAILED if bad_runs else 0), results
 
 
 def folder_name(name: str) -> str:
-    """``KEY-VALUE``, with %2F for a slash and its like: another name for every other value."""
+    """Returns ``KEY-VALUE`` for ``KEY=VALUE``, with a slash and its like encoded as in ``%2F``."""
     key, _, value = name.partition("=")
     return f"{key}-{quote(value, safe='')}"
 
 
-class _Relay:
-    """Hands signals on to the run under way, which heeds the first: a terminal may have told it already."""
+class _SignalRelay:
+    """Passes signals on to the run under way, which acts on the first one only.
+
+    A terminal may have sent the same signal to the run already.
+
+    Attributes:
+        signal: First signal that this process has got, or 0.
+    """
 
     def __init__(self) -> None:
         self.signal = 0
@@ -168,38 +180,40 @@ class _Relay:
             self._process.send_signal(number)
 
     def run(self, command: Sequence[str]) -> int:
-        """Runs a command to its end; returns its exit code, or minus the signal that ended it."""
+        """Runs a command to its end and returns its exit code, or minus the signal that ended it."""
         self._process = subprocess.Popen(command)
-        if self.signal:  # it came before there was a process to tell
+        if self.signal:  # it came before there was a process to send it to
             self._process.send_signal(self.signal)
         return self._process.wait()
 
 
-def _run(planned: Planned, folder: Path, switches: Sequence[str], relay: _Relay) -> RunResult:
-    """One run as a person starts it; what it left, or else a record of how it ended."""
+def _run_one(planned: PlannedRun, folder: Path, switches: Sequence[str], relay: _SignalRelay) -> RunResult:
+    """Runs one run as a person starts it, and returns its result, or a record of how it ended without one."""
     resolved = planned.resolved
     settings = [f"--set={key}={getattr(resolved.config, key)}" for key in resolved.changed]
-    wanted = ["run", resolved.config.workload, f"--preset={resolved.preset}", *settings]
+    call = ["run", resolved.config.workload, f"--preset={resolved.preset}", *settings]
+    command = [*this_program(), *call, f"--output={folder}", *switches, *planned.rank_options]
+
+    # The folder may hold an older result, which is not that of this run.
     file = folder / "result.json"
-    before = file_stamp(file)
+    stamp = file_stamp(file)
     with on_cores(planned.cores):
-        code = relay.run([*this_program(), *wanted, f"--output={folder}", *switches, *planned.options])
-    if file_stamp(file) != before:
+        code = relay.run(command)
+    if file_stamp(file) != stamp:
         return read_result(file)
-    return RunResult(
-        workload=resolved.config.workload,
-        status="interrupted" if relay.signal else "failed",
-        reason=f"no result, {signal.Signals(-code).name if code < 0 else f'exit code {code}'}",
-        config=resolved.to_dict(),
-        seed=resolved.config.seed,
-    )
+
+    status = "interrupted" if relay.signal else "failed"
+    reason = f"no result, {signal.Signals(-code).name if code < 0 else f'exit code {code}'}"
+    return RunResult.without_figures(resolved.to_dict(), 1, status, reason)
 
 
 @contextmanager
 def on_cores(count: int) -> Iterator[None]:
-    """What starts in here may use the first so many cores of this process; 0 for all."""
+    """Limits this process and what it starts to ``count`` cores in the ``with`` block, or to all for 0."""
     cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(cores)[: count or None])
+    # A control group may leave less than the cores that are listed.
+    usable = ordered_cores(sorted(cores)[: usable_cores()])
+    os.sched_setaffinity(0, usable[:count] if count else cores)
     try:
         yield
     finally:

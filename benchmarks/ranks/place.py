@@ -1,4 +1,4 @@
-"""Where a process stands among the ranks of a run: what the launcher's variables say, and its node."""
+"""The place of a process among the ranks of a run, from the variables of its launcher, and its node."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from benchmarks.errors import UsageError
 from benchmarks.machine import nvml
 
 LOOPBACK = "127.0.0.1"
-# Variables of launchers: rank, ranks, rank on the node, ranks on the node. The first that is there counts:
-# mpirun may itself have been started by something else of this list.
+# Variables of launchers: rank, ranks, rank on the node, ranks on the node. The first launcher whose variables
+# are set counts, because one launcher may have started another.
 _LAUNCHERS = {
     "horovodrun": ("HOROVOD_RANK", "HOROVOD_SIZE", "HOROVOD_LOCAL_RANK", "HOROVOD_LOCAL_SIZE"),
     "mpirun": (
@@ -31,19 +31,26 @@ _LAUNCHERS = {
     "mpiexec": ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"),
 }
 _PORTS = range(20_000, 32_000)  # below those that Linux gives to outgoing connections
-_PR_SET_PDEATHSIG = 1  # of prctl
-OURS, BY_US = "HEPBENCH_LAUNCHER", "hepbench run --ranks"  # a variable, and its value for ranks of our own
+_PR_SET_PDEATHSIG = 1  # operation of prctl
+# The variable by which ``hepbench run --ranks`` names itself to its ranks, and its value.
+LAUNCHER_VARIABLE, LOCAL_LAUNCHER = "HEPBENCH_LAUNCHER", "hepbench run --ranks"
 
 
 @dataclass(frozen=True)
 class Place:
-    """One rank among the ranks of a run; nodes have equally many.
+    """One rank among the ranks of a run, which has the same number of ranks on each node.
 
     Attributes:
-        launcher: Who started the ranks; empty for a process on its own.
-        host: Where the rendezvous of the ranks is.
-        port: Its port.
-        serves: This rank has to offer the rendezvous: its launcher does not.
+        rank: Number of this rank, from 0.
+        size: Number of ranks.
+        local_rank: Number of this rank among those of its node, from 0.
+        local_size: Number of ranks on each node.
+        node: Number of the node, from 0.
+        nodes: Number of nodes.
+        launcher: Program that started the ranks, or an empty text for a process on its own.
+        host: Host of the key-value store at which the ranks meet.
+        port: Port of the store.
+        serves_store: Whether this rank has to serve the store, because its launcher does not.
     """
 
     rank: int = 0
@@ -55,10 +62,10 @@ class Place:
     launcher: str = ""
     host: str = LOOPBACK
     port: int = 0
-    serves: bool = False
+    serves_store: bool = False
 
     def variables(self) -> dict[str, str]:
-        """What Horovod has to find in the environment of this rank."""
+        """Returns the environment variables that Horovod reads on this rank."""
         return {
             "HOROVOD_RANK": str(self.rank),
             "HOROVOD_SIZE": str(self.size),
@@ -77,29 +84,39 @@ class Place:
 ALONE = Place()
 
 
-def found(environment: Mapping[str, str]) -> Place:
-    """The place that the variables of a launcher give to this process; ``ALONE`` where there are none.
+def place_from_environment(environment: Mapping[str, str]) -> Place:
+    """Returns the place that the variables of a launcher give to this process, or ``ALONE`` without any.
 
     Raises:
-        UsageError: Ranks that cannot find each other, or unequally many on the nodes.
+        UsageError: The ranks cannot find each other, or the nodes have different numbers of ranks.
     """
     for launcher, names in _LAUNCHERS.items():
         if names[0] in environment:
-            return _by_launcher(launcher, names, environment)
+            return _place_by_launcher(launcher, names, environment)
     if "SLURM_PROCID" in environment and int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        return _by_slurm(environment)
+        return _place_by_slurm(environment)
     return ALONE
 
 
-def asked_for(ranks: int | None, gpus: int | None, environment: Mapping[str, str]) -> tuple[int, Place]:
-    """How many ranks a call asks for, and the place of this process among those that were started.
+def resolve_rank_count(
+    ranks: int | None, gpus: int | None, environment: Mapping[str, str]
+) -> tuple[int, Place]:
+    """Compares the options of a call with the ranks that a launcher has started.
+
+    Args:
+        ranks: Value of ``--ranks``, or None.
+        gpus: Value of ``--gpus``, or None.
+        environment: Environment variables of this process.
+
+    Returns:
+        How many ranks the run has, and the place of this process among those that have been started.
 
     Raises:
-        UsageError: Two different numbers, or another one than was started.
+        UsageError: The numbers contradict each other.
     """
     if None not in (ranks, gpus) and ranks != gpus:
         raise UsageError(f"--ranks {ranks} and --gpus {gpus} contradict each other; leave one of them out")
-    place = found(environment)
+    place = place_from_environment(environment)
     count = ranks or gpus or place.size
     if place.size > 1 and count != place.size:
         raise UsageError(
@@ -109,7 +126,8 @@ def asked_for(ranks: int | None, gpus: int | None, environment: Mapping[str, str
     return count, place
 
 
-def _by_launcher(launcher: str, names: Sequence[str], environment: Mapping[str, str]) -> Place:
+def _place_by_launcher(launcher: str, names: Sequence[str], environment: Mapping[str, str]) -> Place:
+    """Returns the place that ``names``, the variables of a launcher in ``_LAUNCHERS``, give."""
     missing = [name for name in names if name not in environment]
     if missing:
         raise UsageError(
@@ -118,6 +136,8 @@ def _by_launcher(launcher: str, names: Sequence[str], environment: Mapping[str, 
     rank, size, local_rank, local_size = (int(environment[name]) for name in names)
     if size == 1:
         return ALONE
+
+    # horovodrun serves the store of the run, and tells every rank where.
     if launcher == "horovodrun":
         if "HOROVOD_GLOO_RENDEZVOUS_PORT" not in environment:
             raise UsageError("started by horovodrun without Gloo: start it with horovodrun --gloo")
@@ -128,25 +148,30 @@ def _by_launcher(launcher: str, names: Sequence[str], environment: Mapping[str, 
             local_size,
             node=int(environment["HOROVOD_CROSS_RANK"]),
             nodes=int(environment["HOROVOD_CROSS_SIZE"]),
-            launcher=environment.get(OURS, launcher),
+            launcher=environment.get(LAUNCHER_VARIABLE, launcher),
             host=environment["HOROVOD_GLOO_RENDEZVOUS_ADDR"],
             port=int(environment["HOROVOD_GLOO_RENDEZVOUS_PORT"]),
         )
+
+    # The other launchers serve no store, so that the ranks have to agree on a port without a message.
     if local_size != size:
         raise UsageError(
             f"started by {launcher}: expected all {size} ranks on this node, got {local_size} of them; "
             "across nodes use srun, or horovodrun --gloo -np N -H HOST:RANKS,... hepbench run ..."
         )
-    # The launcher is the parent of all ranks, so that its number tells two runs on a machine apart.
-    port = _port(str(os.getppid()))
-    return Place(rank, size, local_rank, local_size, launcher=launcher, port=port, serves=rank == 0)
+    # The launcher is the parent of all ranks, so that its process id tells two runs on a machine apart.
+    port = _port_of_run(str(os.getppid()))
+    return Place(rank, size, local_rank, local_size, launcher=launcher, port=port, serves_store=rank == 0)
 
 
-def _by_slurm(environment: Mapping[str, str]) -> Place:
+def _place_by_slurm(environment: Mapping[str, str]) -> Place:
+    """Returns the place of a task of srun."""
     size, rank, node = (
         int(environment[name]) for name in ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_NODEID")
     )
-    tasks = environment["SLURM_STEP_TASKS_PER_NODE"]  # such as 4(x2), or 2,1
+
+    # Slurm writes 4(x2) for four tasks on each of two nodes, and 2,1 where the nodes differ.
+    tasks = environment["SLURM_STEP_TASKS_PER_NODE"]
     match = re.fullmatch(r"(\d+)(\(x\d+\))?", tasks)
     if match is None:
         raise UsageError(
@@ -154,6 +179,8 @@ def _by_slurm(environment: Mapping[str, str]) -> Place:
         )
     local_size = int(match[1])
     nodes = size // local_size
+
+    # The ranks meet on the first node, at a port that every task derives from the number of the step.
     step = f"{environment['SLURM_JOB_ID']}.{environment['SLURM_STEP_ID']}"
     return Place(
         rank,
@@ -164,50 +191,66 @@ def _by_slurm(environment: Mapping[str, str]) -> Place:
         nodes=nodes,
         launcher="srun",
         host=LOOPBACK if nodes == 1 else first_host(environment["SLURM_STEP_NODELIST"]),
-        port=_port(step),
-        serves=rank == 0,
+        port=_port_of_run(step),
+        serves_store=rank == 0,
     )
 
 
 def first_host(nodes: str) -> str:
-    """The first of a list of nodes as Slurm writes it: ``gpu[03-07,11],cpu1`` begins with ``gpu03``."""
+    """Returns the first of a list of nodes as Slurm writes it: ``gpu03`` for ``gpu[03-07,11],cpu1``."""
     first = re.match(r"(?:[^,\[]|\[[^\]]*\])*", nodes)
-    assert first is not None  # the pattern takes an empty text, too
+    assert first is not None  # the pattern matches an empty text, too
     return re.sub(r"\[([^,\-\]]*)[^\]]*\]", r"\1", first[0])
 
 
-def _port(run: str) -> int:
-    """A port that all ranks of a run arrive at on their own; another one for most other runs."""
-    return _PORTS[zlib.crc32(run.encode()) % len(_PORTS)]
+def _port_of_run(run_id: str) -> int:
+    """Returns a port that every rank of a run derives on its own, and that differs between most runs."""
+    return _PORTS[zlib.crc32(run_id.encode()) % len(_PORTS)]
 
 
 def die_with_launcher() -> None:
-    """Has the kernel end this process when the one that started it is gone."""
+    """Makes the kernel kill this process when the process that started it ends."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def address_towards(host: str) -> str:
-    """The address of this node on its way to a host, by name or address."""
+    """Returns the address of this node on the way to a host, which is given by its name or address."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # sends nothing
         probe.connect((host, 9))
-        ours: str = probe.getsockname()[0]
-    return ours
+        address: str = probe.getsockname()[0]
+    return address
 
 
 def interface_of(address: str) -> str:
-    """The network interface that has an address; empty where none has."""
-    named = psutil.net_if_addrs().items()
-    return next((name for name, all_of in named if address in {each.address for each in all_of}), "")
+    """Returns the name of the network interface that has an address, or an empty text where none has."""
+    for name, entries in psutil.net_if_addrs().items():
+        if address in {entry.address for entry in entries}:
+            return name
+    return ""
 
 
 def share(items: Sequence[int], index: int, parts: int) -> list[int]:
-    """The part ``index`` of ``parts`` nearly equal ones, in order; one item each where there are too few."""
+    """Returns one of several nearly equal parts of a sequence, or one item where it has too few items.
+
+    Args:
+        items: Items to share, such as cores.
+        index: Number of the part, from 0.
+        parts: Number of parts.
+    """
     if parts > len(items):
         return [items[index % len(items)]]
     return list(items[index * len(items) // parts : (index + 1) * len(items) // parts])
 
 
 def handles_of(place: Place) -> dict[int, Any]:
-    """Returns the GPUs of a process: of several ranks each has one, in the order of their local ranks."""
+    """Returns the one GPU that a process uses, by its NVML index; nothing where it sees none.
+
+    Ranks take the GPUs that they see in the order of their local ranks. A process on its own has the first.
+    """
     gpus = list(nvml.visible_handles().items())
-    return dict([gpus[place.local_rank % len(gpus)]] if place.size > 1 and gpus else gpus)
+    return dict([gpus[place.local_rank % len(gpus)]] if gpus else [])
+
+
+def handles_of_node(place: Place) -> dict[int, Any]:
+    """Returns the GPUs that the ranks of this node use, one each, as far as this process sees them."""
+    return dict(list(nvml.visible_handles().items())[: place.local_size])

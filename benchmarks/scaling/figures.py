@@ -1,4 +1,4 @@
-"""How a workload scales: what was measured, the model, a projection; as JSON values, text and a picture."""
+"""How a workload scales: measurements, model and projection, as JSON values, text and a picture."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ IN_MESSAGES = "; fitted on one number of ranks, where the fixed cost of a call c
 _HEADER = ("ranks", "", "batch", "events/s", "spread", "speed-up", "efficiency", "communication", "model")
 
 
-def scaling(mode: str, measured: Mapping[int, RunResult], fewer: RunResult | None) -> dict[str, Any]:
-    """How a workload scales: what was measured, the model, and a projection.
+def scaling(mode: str, measured: Mapping[int, RunResult], smaller_batch: RunResult | None) -> dict[str, Any]:
+    """Returns how a workload scales: measurements, the model, and a projection.
 
-    The model knows of training on the fewest ranks only, and of all-reduces: what it says of other numbers
-    of ranks was not fitted to their throughput.
+    The model is fitted to the training on the fewest ranks and to all-reduces. What it says of other numbers
+    of ranks is not fitted to their throughput.
 
     Args:
         mode: ``weak`` or ``strong``.
-        measured: Runs by number of ranks, from the smallest; at least two.
-        fewer: In strong scaling the run on the fewest ranks with a smaller batch.
+        measured: Runs by number of ranks, ascending, at least two.
+        smaller_batch: In strong scaling the run on the fewest ranks with a smaller batch.
 
     Returns:
-        Content of ``scaling.json``.
+        The content of ``scaling.json``.
     """
+    # Everything is compared with the run on the fewest ranks.
     fewest, most = next(iter(measured)), list(measured)[-1]
     base = measured[fewest]
-    model, reduces = _model(base, fewer, measured)
+    model, reduces = _fit_model(base, smaller_batch, measured)
     rate = base.training().median
 
     def point(count: int, batch_size: int, throughput: float, communication: float) -> dict[str, Any]:
@@ -47,6 +48,7 @@ def scaling(mode: str, measured: Mapping[int, RunResult], fewer: RunResult | Non
             "communication_share": communication,
         }
 
+    # The model's throughput stands beside the measured one, except where it was fitted to it.
     points = []
     for count, result in measured.items():
         batch_size, training = result.config["batch_size"], result.training()
@@ -58,16 +60,22 @@ def scaling(mode: str, measured: Mapping[int, RunResult], fewer: RunResult | Non
                 "quality": dict(result.quality),
             }
         )
+
+    # Projected are powers of two beyond the measured ranks that divide the batch.
     projected = []
     for count in (1 << power for power in range(LAST_PROJECTED.bit_length())):
         batch_size = base.config["batch_size"]
         if mode == "strong":
-            batch_size, left = divmod(base.config["global_batch_size"], count)
-            if left:
+            batch_size, remainder = divmod(base.config["global_batch_size"], count)
+            if remainder:
                 continue
         if count > most:
-            foretold = model.throughput(count, batch_size), model.communication_share(count, batch_size)
-            projected.append(point(count, batch_size, *foretold))
+            throughput = model.throughput(count, batch_size)
+            share = model.communication_share(count, batch_size)
+            projected.append(point(count, batch_size, throughput, share))
+
+    # Without a second batch size nothing tells the serial part of a step from the rest.
+    serial_share = model.computing.serial_share(base.config["batch_size"])
     return {
         "schema_version": SCHEMA_VERSION,
         "workload": base.workload,
@@ -83,9 +91,9 @@ def scaling(mode: str, measured: Mapping[int, RunResult], fewer: RunResult | Non
             "relative_deviation": model.ring.deviation(reduces),
             "bytes_per_step": model.size,
             "all_reduce": [
-                {"ranks": each.ranks, "bytes": each.size, "seconds": each.seconds} for each in reduces
+                {"ranks": reduce.ranks, "bytes": reduce.size, "seconds": reduce.seconds} for reduce in reduces
             ],
-            "serial_share": model.computing.serial_share(base.config["batch_size"]) if fewer else None,
+            "serial_share": serial_share if smaller_batch else None,
         },
         "projection": {
             "assumption": ASSUMPTION if model.ring.call is not None else ASSUMPTION + IN_MESSAGES,
@@ -94,31 +102,36 @@ def scaling(mode: str, measured: Mapping[int, RunResult], fewer: RunResult | Non
     }
 
 
-def _model(
-    base: RunResult, fewer: RunResult | None, measured: Mapping[int, RunResult]
+def _fit_model(
+    base: RunResult, smaller_batch: RunResult | None, measured: Mapping[int, RunResult]
 ) -> tuple[Model, list[AllReduce]]:
-    """The model, and the all-reduces that it is fitted to."""
-    together = {count: result for count, result in measured.items() if count > 1}
+    """Returns the model, and the all-reduces that it is fitted to."""
+    # Runs on several ranks time the all-reduces of a step, and of messages of several sizes.
     reduces, size = [], 0
-    for count, result in together.items():
+    for count, result in measured.items():
+        if count == 1:
+            continue
         size = _message_bytes(result)
         reduces.append(AllReduce(count, size, result.distributed["seconds_per_step"]))
         reduces += [
-            AllReduce(count, each["bytes"], each["seconds"]) for each in result.distributed["all_reduce"]
+            AllReduce(count, reduce["bytes"], reduce["seconds"])
+            for reduce in result.distributed["all_reduce"]
         ]
     ring = Ring.fit(reduces)
 
-    def computed(result: RunResult) -> tuple[int, float]:
+    # A step computes in the time that is left without its all-reduces.
+    def computing_step(result: RunResult) -> tuple[int, float]:
         seconds = result.config["global_batch_size"] / result.training().median
         return result.config["batch_size"], max(0.0, seconds - ring.seconds(result.world_size, size))
 
-    if fewer is None:
-        return Model(Computing.proportional(*computed(base)), ring, size), reduces
-    return Model(Computing.through(computed(base), computed(fewer)), ring, size), reduces
+    if smaller_batch is None:
+        return Model(Computing.proportional(*computing_step(base)), ring, size), reduces
+    computing = Computing.through(computing_step(base), computing_step(smaller_batch))
+    return Model(computing, ring, size), reduces
 
 
 def _message_bytes(result: RunResult) -> int:
-    """What each rank really hands over in a step."""
+    """Returns the bytes that each rank sends in a step, which compression makes fewer."""
     if result.config["compression"] == "fp16":
         return 2 * int(result.model["trainable_parameters"])
     return int(result.distributed["bytes_per_step"])
@@ -129,20 +142,20 @@ def _communication_share(result: RunResult) -> float:
 
 
 def table(content: Mapping[str, Any]) -> str:
-    """The content of ``scaling.json`` for a person."""
+    """Returns the content of ``scaling.json`` as lines for a person."""
     measured, model, projection = (content[key] for key in ("measured", "model", "projection"))
     base = measured[0]
     rows: list[tuple[str, ...]] = [(*_HEADER, "val. loss")]
     for kind, points in (("", measured), ("projection", projection["points"])):
-        rows += [_row(kind, each) for each in points]
-    kept = "each rank" if content["mode"] == "weak" else "all ranks together"
+        rows += [_row(kind, point) for point in points]
+    same_batch = "each rank" if content["mode"] == "weak" else "all ranks together"
     lines = [
         f"{content['mode']} scaling of {content['workload']}, preset {content['preset']}: "
-        f"the batch of {kept} is the same, {content['threads_per_rank']} thread(s) for each rank",
+        f"the batch of {same_batch} is the same, {content['threads_per_rank']} thread(s) for each rank",
         "",
         *report.align(rows),
         "",
-        f"against {base['ranks']} rank(s); the column model is foretold from them and from all-reduces",
+        f"against {base['ranks']} rank(s); the column model is predicted from them and from all-reduces",
         f"all-reduce: {_ring(model)}, {model['bytes_per_step']} bytes a step; "
         f"{len(model['all_reduce'])} measured ones deviate by {100 * model['relative_deviation']:.1f} %",
     ]
@@ -178,7 +191,15 @@ def _row(kind: str, point: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def plot(content: Mapping[str, Any], path: Path) -> None:
-    """Draws throughput and efficiency against ranks, with the projection; raises as ``report.draw``."""
+    """Draws throughput and efficiency against ranks, with the projection.
+
+    Args:
+        content: The content of ``scaling.json``.
+        path: File of the picture.
+
+    Raises:
+        UsageError: The plotting libraries are missing, or the path has no ending of an image format.
+    """
     measured, projected = content["measured"], content["projection"]["points"]
     base = measured[0]
     ranks = [point["ranks"] for point in measured + projected]

@@ -12,24 +12,24 @@ from pathlib import Path
 import click
 
 from benchmarks import report
-from benchmarks.config import Resolved
+from benchmarks.config import Resolved, TrainingConfig, as_training
 from benchmarks.errors import UsageError
-from benchmarks.launchers.sweep import Planned, run_series
+from benchmarks.launchers.sweep import PlannedRun, run_series
 from benchmarks.machine.cgroup import usable_cores
-from benchmarks.output import default_folder
+from benchmarks.output import RunOptions
 from benchmarks.ranks.horovod import NEEDS_HOROVOD
-from benchmarks.ranks.place import found
+from benchmarks.ranks.place import place_from_environment
 from benchmarks.result import write_json
 from benchmarks.scaling.figures import plot, scaling, table
 
 FILE = "scaling.json"
 
 
-def numbers(text: str) -> list[int]:
-    """Reads ``--ranks``: several numbers of ranks, sorted.
+def parse_rank_counts(text: str) -> list[int]:
+    """Returns the numbers of ranks in a value of ``--ranks`` such as ``1,2,4``, sorted.
 
     Raises:
-        UsageError: They are fewer than two, one stands there twice, or one is none.
+        UsageError: There are fewer than two numbers, one is given twice, or a part is no number from 1.
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and int(part) for part in parts) or len(set(map(int, parts))) < len(parts):
@@ -40,27 +40,16 @@ def numbers(text: str) -> list[int]:
 
 
 def run_scale(
-    resolved: Resolved,
-    ranks: Sequence[int],
-    mode: str,
-    output: Path | None,
-    *,
-    picture: Path | None,
-    force: bool,
-    quiet: bool,
-    debug: bool,
+    resolved: Resolved, ranks: Sequence[int], mode: str, options: RunOptions, picture: Path | None
 ) -> int:
-    """Runs on each number of ranks, one after another; writes and prints how it scales.
+    """Runs on each number of ranks, one after another, then writes and prints how the workload scales.
 
     Args:
         resolved: What to run.
         ranks: Numbers of ranks, from the smallest.
-        mode: ``weak`` (the batch of each rank stays) or ``strong`` (that of all ranks together).
-        output: Folder of ``scaling.json`` and of the runs' folders; None for one with the time in its name.
-        picture: File to draw into; None for none.
-        force: Replace results that are there.
-        quiet: Nothing on the terminal but a line for each run that did not end well.
-        debug: Tracebacks on the terminal, too.
+        mode: ``weak`` keeps the batch of each rank, and ``strong`` that of all ranks together.
+        options: Where ``scaling.json`` and the folders of the runs go, and what is printed.
+        picture: File to draw the scaling into, or None for no picture.
 
     Returns:
         Exit code: 0, 1 if a run failed, 130 or 143 after a signal.
@@ -68,46 +57,53 @@ def run_scale(
     Raises:
         UsageError: The call cannot be carried out on this machine.
     """
-    if (launcher := found(os.environ).launcher) != "":
+    if (launcher := place_from_environment(os.environ).launcher) != "":
         raise UsageError(f"scale: started by {launcher}; it starts its ranks itself, on one machine")
-    runs = plan(resolved, ranks, mode, usable_cores())
+    runs = plan_runs(resolved, ranks, mode, usable_cores())
     if find_spec("horovod") is None:
         raise UsageError(NEEDS_HOROVOD)
-    folder = output or default_folder(resolved)
+    folder = options.folder(resolved)
     file = folder / FILE
-    if file.exists() and not force:
+    if file.exists() and not options.force:
         raise UsageError(f"{file} exists; choose another --output or give --force to replace it")
-    if picture is not None:  # an empty one: what is wrong with the call shows now, and not in hours
+
+    # An empty picture shows what is wrong with the call now, and not after hours of runs.
+    if picture is not None:
         report.draw(picture, lambda _upper, _lower: None)
         picture.unlink()
-    code, results = run_series(runs, folder, force=force, quiet=quiet, debug=debug)
+
+    # An older file goes, because it would pass for that of this series if a run fails.
+    code, results = run_series(runs, folder, options)
     file.unlink(missing_ok=True)
-    fine = {name: result for name, result in results.items() if result.status == "ok"}
-    measured = {count: fine[name] for count in ranks if (name := f"ranks={count}") in fine}
-    fewer = next((result for name, result in fine.items() if not name.startswith("ranks=")), None)
-    if len(measured) < 2 or ranks[0] not in measured or (mode == "strong" and fewer is None):
+
+    # The comparison needs the fewest ranks, and for strong scaling the run with the smaller batch.
+    good = {name: result for name, result in results.items() if result.status == "ok"}
+    measured = {count: good[name] for count in ranks if (name := f"ranks={count}") in good}
+    smaller_batch = next((result for name, result in good.items() if not name.startswith("ranks=")), None)
+    if len(measured) < 2 or ranks[0] not in measured or (mode == "strong" and smaller_batch is None):
         click.echo(f"hepbench: no {FILE}: the runs that it compares are not there", err=True)
         return code
-    content = scaling(mode, measured, fewer)
+
+    content = scaling(mode, measured, smaller_batch)
     write_json(file, content)
-    if not quiet:
+    if not options.quiet:
         click.echo(f"\n{table(content)}")
     if picture is not None:
         plot(content, picture)
     return code
 
 
-def plan(resolved: Resolved, ranks: Sequence[int], mode: str, cores: int) -> dict[str, Planned]:
-    """The runs of a series: one for each number of ranks, each rank with as many cores as any other.
+def plan_runs(resolved: Resolved, ranks: Sequence[int], mode: str, cores: int) -> dict[str, PlannedRun]:
+    """Returns the runs of a series by name: one for each number of ranks, with as many cores for each rank.
 
-    Strong scaling gets one more, on the fewest ranks with the batch that each has on the most: it tells the
-    time of the events of a step from the time that a step takes in any case.
+    Strong scaling gets one run more, on the fewest ranks with the batch that each rank has on the most ranks.
+    It separates the time of the events of a step from the time that a step takes in any case.
 
     Args:
         resolved: What to run.
         ranks: Numbers of ranks, from the smallest.
-        mode: ``weak`` or ``strong``.
-        cores: That there are for all ranks.
+        mode: ``weak`` or ``strong``, see ``run_scale``.
+        cores: Number of cores for all ranks.
 
     Raises:
         UsageError: There are too few cores, or batches and events do not suit all numbers of ranks.
@@ -115,32 +111,44 @@ def plan(resolved: Resolved, ranks: Sequence[int], mode: str, cores: int) -> dic
     fewest, most = ranks[0], ranks[-1]
     if cores < most:
         raise UsageError(f"--ranks: expected at most the {cores} cores that may be used, got {most}")
-    config = resolved.config
+    config = _training_config(resolved)
+
+    # Each mode keeps one batch size, so that the other one cannot be set.
     if mode == "weak" and config.global_batch_size:
         raise UsageError("--mode weak keeps the batch of each rank: give --batch-size, not global_batch_size")
     if mode == "strong" and "batch_size" in resolved.changed:
         raise UsageError(
             "--mode strong keeps the batch of all ranks: give --global-batch-size, not batch_size"
         )
+
+    # A configuration and a number of ranks make a run.
     if mode == "strong":
-        resolved = _with_whole_batch(resolved, config.global_batch_size or config.batch_size)
-    wanted = {f"ranks={count}": (resolved, count) for count in ranks}
+        resolved = _with_global_batch(resolved, config.global_batch_size or config.batch_size)
+    runs = {f"ranks={count}": (resolved, count) for count in ranks}
     if mode == "strong":
-        part = resolved.config.for_ranks(most).batch_size * fewest
-        wanted[f"global_batch_size={part}"] = (_with_whole_batch(resolved, part), fewest)
-    steps = [each.config.for_ranks(count).global_batch_size for each, count in wanted.values()]
-    if config.train_events % (common := math.lcm(*steps)):
+        batch_size = _training_config(resolved).for_ranks(most).batch_size * fewest
+        runs[f"global_batch_size={batch_size}"] = (_with_global_batch(resolved, batch_size), fewest)
+
+    # A short step at the end of an epoch would take another time for each event than the others.
+    step_sizes = [_training_config(run).for_ranks(count).global_batch_size for run, count in runs.values()]
+    if config.train_events % (common := math.lcm(*step_sizes)):
         suitable = max(1, config.train_events // common) * common
         raise UsageError(
             f"train_events: expected a multiple of {common}, so that no step is short on any of these ranks, "
             f"got {config.train_events}; --set train_events={suitable}"
         )
     return {
-        name: Planned(each, (f"--ranks={count}",), cores // most * count)
-        for name, (each, count) in wanted.items()
+        name: PlannedRun(run, (f"--ranks={count}",), cores // most * count)
+        for name, (run, count) in runs.items()
     }
 
 
-def _with_whole_batch(resolved: Resolved, events: int) -> Resolved:
+def _training_config(resolved: Resolved) -> TrainingConfig:
+    return as_training(resolved.config, "scale")
+
+
+def _with_global_batch(resolved: Resolved, events: int) -> Resolved:
+    """Returns a configuration with another number of events in a step of all ranks together."""
     changed = tuple(dict.fromkeys((*resolved.changed, "global_batch_size")))
-    return replace(resolved, config=replace(resolved.config, global_batch_size=events), changed=changed)
+    config = replace(_training_config(resolved), global_batch_size=events)
+    return replace(resolved, config=config, changed=changed)

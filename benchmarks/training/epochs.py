@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.backends import Backend
-from benchmarks.config import RunConfig
+from benchmarks.config import TrainingConfig
 from benchmarks.errors import RunFailedError
 from benchmarks.progress import Progress
 from benchmarks.ranks.world import LONE_WORLD, World
@@ -29,12 +29,14 @@ class Trained:
         wait_seconds: Of these, without a batch to work on.
         sizes: Events, elements and padded elements of each step.
         losses: Loss of each step, still on the device.
+        started_at: When the pass started, in seconds since 1970 (UTC).
     """
 
     seconds: float
     wait_seconds: float
     sizes: list[tuple[int, int, int]]
     losses: list[Tensor]
+    started_at: float
 
 
 def train_epoch(
@@ -53,10 +55,10 @@ def train_epoch(
             losses.append(step(inputs, targets))
             sizes.append((batch.events, batch.elements, batch.padded_elements))
             progress.step(batch.events * world.size, lambda: float(losses[-1]))
-    return Trained(timer.seconds, feed.wait_seconds, sizes, losses)
+    return Trained(timer.seconds, feed.wait_seconds, sizes, losses, timer.started_at)
 
 
-def record(index: int, config: RunConfig, trained: Trained, world: World, message: float) -> EpochRecord:
+def record(index: int, config: TrainingConfig, trained: Trained, world: World, message: float) -> EpochRecord:
     """The record of an epoch, of all ranks together, without its validation.
 
     Args:
@@ -90,6 +92,7 @@ def record(index: int, config: RunConfig, trained: Trained, world: World, messag
         loss=math.fsum(weighted) / events,
         input_wait_fraction=math.fsum(waits) / world.size / slowest,
         communication_seconds=len(steps) * message,
+        started_at=trained.started_at,
     )
 
 

@@ -16,7 +16,7 @@ PATIENCE_SECONDS = 5.0
 
 
 class Feed:
-    """Iterates over (batch, inputs on the device, targets on the device).
+    """Iterates over (batch, inputs on the device, targets on the device or None for inference).
 
     Attributes:
         wait_seconds: Time the loop found no batch ready. On a device that works asynchronously this
@@ -56,7 +56,9 @@ class Feed:
     def _fill(self) -> None:
         try:
             for batch in self._batches:
-                if not self._offer((batch, self._put(batch.inputs), self._put(batch.targets))):
+                inputs = self._put(batch.inputs)
+                targets = None if batch.targets is None else self._put(batch.targets)
+                if not self._offer((batch, inputs, targets)):
                     return
             self._offer(None)
         except BaseException as error:  # raised again where the loop takes the next batch

@@ -26,7 +26,7 @@ def training_batches(events: Events, count: int, batch_size: int, world: World) 
         batch_size: Events per step of each rank.
         world: The ranks.
     """
-    own = events.batches("train", batch_size, world.rank, world.size)
+    own = events.batches("train", batch_size, world.rank, world.size, purpose="training")
     if world.size == 1:
         yield from own
         return

@@ -1,6 +1,6 @@
-"""Copies of ``hepbench run`` side by side: started, watched, and stopped together.
+"""Starts copies of ``hepbench run`` side by side, watches them, and stops them together.
 
-This is the first process of a container, so it also collects the exit codes of what others left behind.
+This is the first process of a container, so it also collects the exit codes of orphaned processes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,14 +22,18 @@ from typing import NoReturn
 import psutil
 
 from benchmarks.errors import RunFailedError
-from benchmarks.stopping import STOPPING, handled_signals, ignore_further_signals
-from hepscore_adapter.image.plan import Load
+from benchmarks.ranks.meeting import MeetingPoint
+from benchmarks.stopping import STOP_SIGNALS, handled_signals, ignore_further_signals
+from hepscore_adapter.image.plan import Plan
 
 HEPBENCH = (sys.executable, "-m", "benchmarks.cli")
 EXIT_TIME_LIMIT = 124  # as of the command timeout
+POLL_SECONDS = 0.1
+HANG_SECONDS = 30.0  # with the time to end the copies, a copy that hangs costs less than a minute
+IDLE_SHARE = 0.005  # of a core: telemetry alone takes less
 GRACE_SECONDS = 8  # docker stop leaves a container 10
 _CHILD_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of linux/prctl.h
-# Where libraries keep what they compile or fetch: a repetition must not find what the one before left.
+# Libraries keep here what they compile or fetch. A repetition must not find what the one before it compiled.
 _CACHES = (
     "CUDA_CACHE_PATH",
     "HEPBENCH_DATA",
@@ -41,19 +46,27 @@ _CACHES = (
 )
 
 
-class Stopped(Exception):  # noqa: N818 (not an error of ours)
-    """A signal or the time limit ended the run."""
+class RunStoppedError(Exception):
+    """A signal or the time limit ended the run.
+
+    Attributes:
+        exit_code: Exit code of this program.
+    """
 
     def __init__(self, number: int) -> None:
-        in_time = number != signal.SIGALRM
+        time_limit = number == signal.SIGALRM
         super().__init__(
-            f"stopped by {signal.Signals(number).name}" if in_time else "stopped at its time limit"
+            "stopped at its time limit" if time_limit else f"stopped by {signal.Signals(number).name}"
         )
-        self.exit_code = 128 + number if in_time else EXIT_TIME_LIMIT
+        self.exit_code = EXIT_TIME_LIMIT if time_limit else 128 + number
 
 
 class CopyFailedError(Exception):
-    """A copy ended badly, and with it the run."""
+    """A copy failed, and the run with it.
+
+    Attributes:
+        exit_code: Exit code of the copy, which becomes that of this program.
+    """
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -61,48 +74,56 @@ class CopyFailedError(Exception):
 
 
 @contextmanager
-def interruptible(seconds: int) -> Iterator[None]:
-    """Raises ``Stopped`` inside at Ctrl-C, at SIGTERM and after ``seconds``; once, whatever comes first.
+def stop_on_signal_or_after(seconds: int) -> Iterator[None]:
+    """Raises ``RunStoppedError`` in its body, once, at the first of Ctrl-C, SIGTERM and the time limit.
 
-    Afterwards nothing stops this process any more: neither what it has to say of the end, nor the summary.
+    After the body no signal stops this process any more, so that its last words and the summary get written.
+
+    Args:
+        seconds: Time limit of the body, in seconds.
     """
 
     def stop(number: int, _frame: FrameType | None) -> NoReturn:
         ignore_further_signals()
         signal.alarm(0)
-        raise Stopped(number)
+        raise RunStoppedError(number)
 
-    for each in (*handled_signals(), signal.SIGALRM):
-        signal.signal(each, stop)
+    for number in (*handled_signals(), signal.SIGALRM):
+        signal.signal(number, stop)
     signal.alarm(seconds)
     try:
         yield
     finally:
         signal.alarm(0)
-        for each in STOPPING:  # also while Python itself comes to its end, unlike a handler that does nothing
-            signal.signal(each, signal.SIG_IGN)
+        # Unlike a handler that does nothing, this holds while Python itself shuts down.
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
 
-def run_copies(load: Load, folders: Sequence[Path]) -> None:
-    """Runs a copy into each folder, all at once; the first that fails ends the others.
+def run_copies(plan: Plan, folders: Sequence[Path]) -> None:
+    """Runs a copy into each folder, all at once. The first that fails ends the others.
 
     Args:
-        load: What runs.
-        folders: Existing folders; copy i leaves its output in ``out_<i>.log``, counted from 1.
+        plan: What runs.
+        folders: Existing folders, one for each copy. Copy i, counted from 1, writes its output to
+            ``out_<i>.log``.
 
     Raises:
-        CopyFailedError: A copy failed; the others were stopped.
+        CopyFailedError: A copy failed, and the others were stopped.
         RunFailedError: The output of a copy could not be written.
         OSError: There is no folder for temporary files, or no process can be started.
     """
     _adopt_orphans()
     copies: list[_Copy] = []
+    point = MeetingPoint(plan.copies)
+    point.start()
     with tempfile.TemporaryDirectory(prefix="hepbench-", ignore_cleanup_errors=True) as scratch:
         try:
             for index, folder in enumerate(folders):
-                copies.append(_Copy(index, load, folder, Path(scratch) / str(index)))
-            _wait_for(copies)
+                copies.append(_Copy(index, plan, folder, Path(scratch) / str(index), point))
+            _wait_for(copies, point)
         finally:
+            point.close()
             _stop(copies)
     for copy in copies:
         if copy.output.error is not None:
@@ -110,26 +131,32 @@ def run_copies(load: Load, folders: Sequence[Path]) -> None:
 
 
 def _adopt_orphans() -> None:
-    """Makes this process the parent of whatever its copies leave behind, as it is anyway as process 1."""
+    """Makes this process the parent of all orphans of its copies, as process 1 is without asking."""
     ctypes.CDLL(None).prctl(_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 class _Copy:
     """One ``hepbench run`` with cores, GPUs and a home of its own."""
 
-    def __init__(self, index: int, load: Load, folder: Path, home: Path) -> None:
-        self.name = f"copy {index + 1} of {load.copies}"
+    def __init__(self, index: int, plan: Plan, folder: Path, home: Path, point: MeetingPoint) -> None:
+        self.name = f"copy {index + 1} of {plan.copies}"
         home.mkdir()
         private = dict.fromkeys((*_CACHES, "HOME", "TMPDIR"), str(home))
-        # A folder called datasets where somebody happens to stand must not take the place of ours.
+
+        # Without PYTHONSAFEPATH a folder called datasets in the working folder would hide our package.
         environment = {**os.environ, **private, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
-        if load.gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(load.gpus_of(index))
-        everything = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, load.cores_of(index))  # which the new process inherits
+        if plan.copies > 1:
+            environment |= point.variables(index)
+        devices = plan.visible_devices(index)
+        if devices is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = devices
+
+        # The new process inherits the cores of this one, which gets its own back afterwards.
+        all_cores = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, plan.cores_of(index))
         try:
             self.process = subprocess.Popen(
-                [*HEPBENCH, "run", *load.arguments, f"--output={folder}", "--force"],
+                [*HEPBENCH, "run", *plan.arguments, f"--output={folder}", "--force"],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -139,13 +166,14 @@ class _Copy:
                 errors="backslashreplace",
             )
         finally:
-            os.sched_setaffinity(0, everything)
-        prefix = f"[{index + 1}] " if load.copies > 1 else ""
+            os.sched_setaffinity(0, all_cores)
+
+        prefix = f"[{index + 1}] " if plan.copies > 1 else ""
         self.output = _Output(self.process, folder / f"out_{index + 1}.log", prefix)
 
 
 class _Output(threading.Thread):
-    """Copies the lines of a process to its log and to standard output; never lets the process wait."""
+    """Copies the lines of a process to its log and to standard output, and never lets the process wait."""
 
     def __init__(self, process: subprocess.Popen[str], log: Path, prefix: str) -> None:
         super().__init__(daemon=True)
@@ -155,33 +183,44 @@ class _Output(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Until the last process that holds the pipe has gone."""
+        """Copies lines until the last process that holds the pipe has ended."""
         assert self._process.stdout is not None
         try:
             with self.log.open("w", encoding="utf-8") as file:
                 for line in self._process.stdout:
-                    _say(self._prefix + line)
+                    _print_line(self._prefix + line)
                     file.write(line)
                     file.flush()
         except OSError as error:
             self.error = error
             for line in self._process.stdout:
-                _say(self._prefix + line)
+                _print_line(self._prefix + line)
 
 
-def _say(text: str) -> None:
+def _print_line(text: str) -> None:
+    """Prints a line, or from now on nothing where standard output is closed, which alone is no failure."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except OSError:  # nobody listens any more: that alone makes no failure
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _wait_for(copies: Sequence[_Copy]) -> None:
+def _wait_for(copies: Sequence[_Copy], point: MeetingPoint) -> None:
+    """Waits until all copies have ended well.
+
+    Raises:
+        CopyFailedError: A copy failed or hangs, and others may still run.
+    """
     running = {copy.process.pid: copy for copy in copies}
+    watch = _HangWatch(copies, point)
     while running:
-        pid, status = os.wait()
-        copy = running.pop(pid, None)
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if not pid:
+            watch.check()
+            time.sleep(POLL_SECONDS)
+            continue
+        copy = running.pop(pid, None)  # None for an orphan
         code = os.waitstatus_to_exitcode(status)
         if copy is not None and code != 0:
             how = f"exit code {code}" if code > 0 else signal.Signals(-code).name
@@ -189,17 +228,58 @@ def _wait_for(copies: Sequence[_Copy]) -> None:
             raise CopyFailedError(message, code if code > 0 else 128 - code)
 
 
+class _HangWatch:
+    """Finds a copy that others wait for and that computes nothing."""
+
+    def __init__(self, copies: Sequence[_Copy], point: MeetingPoint) -> None:
+        self._copies, self._point = copies, point
+        self._seen: dict[int, tuple[float, float]] = {}  # of a copy: its CPU time and when it was read
+
+    def check(self) -> None:
+        """Looks at the copies that are missing at a meeting.
+
+        Raises:
+            CopyFailedError: One of them has used no CPU time worth the name for ``HANG_SECONDS``.
+        """
+        absentees, _ = self._point.absentees()
+        now = time.monotonic()
+        self._seen = {index: seen for index, seen in self._seen.items() if index in absentees}
+        for index in absentees:
+            used = _cpu_seconds(self._copies[index].process.pid)
+            before, since = self._seen.setdefault(index, (used, now))
+            if used - before > IDLE_SHARE * HANG_SECONDS:
+                self._seen[index] = (used, now)
+            elif now - since > HANG_SECONDS:
+                raise CopyFailedError(
+                    f"{self._copies[index].name} hangs: the others wait for it, and it has computed nothing "
+                    f"for {now - since:.0f} s; no score (its output: {self._copies[index].output.log})",
+                    exit_code=1,
+                )
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Returns the CPU time that a process and its descendants have used; 0 for one that is gone."""
+    total = 0.0
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                times = each.cpu_times()
+                total += times.user + times.system
+    return total
+
+
 def _stop(copies: Sequence[_Copy]) -> None:
-    """Ends the copies and everything that they started; waits until all of it has gone."""
-    this = psutil.Process()
+    """Ends the copies and everything that they started, and waits until all of it is gone."""
+    parent = psutil.Process()
     for copy in copies:
         copy.process.terminate()
-    psutil.wait_procs(this.children(recursive=True), timeout=GRACE_SECONDS)
-    left = this.children(recursive=True)
-    for process in left:
+    psutil.wait_procs(parent.children(recursive=True), timeout=GRACE_SECONDS)
+    survivors = parent.children(recursive=True)
+    for process in survivors:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(left, timeout=GRACE_SECONDS)
+    psutil.wait_procs(survivors, timeout=GRACE_SECONDS)
     for copy in copies:
         copy.process.wait()
         copy.output.join(GRACE_SECONDS)

@@ -1,4 +1,4 @@
-"""The results folder of an image, as hep-workloads leave it; ``entrypoint`` lists its files."""
+"""Writes the results folder of an image as hep-workloads do. ``entrypoint`` lists its files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import RunFailedError
-from benchmarks.result import RunResult, read_result, write_json
-from hepscore_adapter.image.plan import Load
+from benchmarks.result import RunResult, read_result, temporary_path, write_json
+from hepscore_adapter.image.plan import Plan
 from hepscore_adapter.summary import summary
 from hepscore_adapter.validate import summary_path, write_summary
 
@@ -22,12 +22,12 @@ REPORTS = ("result.json", "version.json", "parser_output.json", "inputs.log", AR
 
 
 class Worktree:
-    """One run's folder.
+    """The folder of one run.
 
     Attributes:
-        folder: Where its files lie.
-        summary: Where the scores will be.
-        processes: A folder for each copy.
+        folder: Path of the folder.
+        summary: Path of the summary, which is written last.
+        processes: Folders of the copies.
     """
 
     def __init__(self, folder: Path, workload: str, copies: int) -> None:
@@ -38,55 +38,59 @@ class Worktree:
         self._results: list[RunResult] = []
 
     @classmethod
-    def begin(cls, resultsdir: Path, workload: str, load: Load, *, straight: bool) -> Worktree:
-        """Makes the folders, removes what an earlier run left in them, and writes down what was asked.
+    def begin(cls, resultsdir: Path, workload: str, plan: Plan, *, straight: bool) -> Worktree:
+        """Makes the folders, removes the reports of an earlier run, and writes ``inputs.log``.
 
         Args:
-            resultsdir: Where the results go; made if it is missing.
-            workload: Its name.
-            load: What is to run.
-            straight: Into ``resultsdir`` itself, not into a new folder below it.
+            resultsdir: Folder of the results, which is made if it is missing.
+            workload: Name of the workload.
+            plan: What is going to run.
+            straight: True for ``resultsdir`` itself, False for a new folder below it.
 
         Raises:
             RunFailedError: The folder cannot be written.
         """
-        with _expecting_to_write(resultsdir):
+        with _explain_write_errors(resultsdir):
             resultsdir.mkdir(parents=True, exist_ok=True)
-            folder = resultsdir if straight else _new_folder(resultsdir, workload, load)
-            tree = cls(folder, workload, load.copies)
+            folder = resultsdir if straight else _new_folder(resultsdir, workload, plan)
+            tree = cls(folder, workload, plan.copies)
+
+            # An older report beside a failed run would look like its own.
             for name in REPORTS:
                 (folder / name).unlink(missing_ok=True)
             for process in tree.processes:
                 process.mkdir(exist_ok=True)
-            asked = {
-                "NCOPIES": load.copies,
-                "NTHREADS": load.threads,
-                "NEVENTS_THREAD": "" if load.events is None else load.events,
-                "EXTRA_ARGS": load.extra_arguments,
+
+            # The names are those of hep-workloads.
+            inputs = {
+                "NCOPIES": plan.copies,
+                "NTHREADS": plan.threads,
+                "NEVENTS_THREAD": "" if plan.events is None else plan.events,
+                "EXTRA_ARGS": plan.extra_arguments,
             }
-            lines = "".join(f"{key}={value}\n" for key, value in asked.items())
+            lines = "".join(f"{key}={value}\n" for key, value in inputs.items())
             (folder / "inputs.log").write_text(lines, encoding="utf-8")
         return tree
 
     def read_results(self) -> None:
-        """Takes in what the copies measured.
+        """Reads what the copies measured.
 
         Raises:
-            OSError, ValueError: A result is not there or cannot be read.
+            OSError, ValueError: A result is missing or cannot be read.
         """
         self._results = [read_result(process / "result.json") for process in self.processes]
 
-    def write_reports(self, load: Load, clean: bool) -> None:
+    def write_reports(self, plan: Plan, clean: bool) -> None:
         """Writes everything but the summary.
 
         Args:
-            load: What ran.
-            clean: Remove the folders of the copies once they are in the archive.
+            plan: What ran.
+            clean: True to remove the folders of the copies once they are in the archive.
 
         Raises:
             OSError: The folder cannot be written or is full.
         """
-        content = self._content(load)
+        content = self._content(plan)
         report: Mapping[str, Any] = content["report"]
         write_json(self.folder / "version.json", content["app"])
         write_json(
@@ -94,58 +98,74 @@ class Worktree:
         )
         self._close(clean)
 
-    def rescue(self, clean: bool) -> None:
-        """Keeps what a failed run leaves, as far as it can be written."""
-        for process in self.processes:  # of copies that came to their end
-            with suppress(OSError):
-                summary_path(self._workload, process).unlink(missing_ok=True)
-        with suppress(OSError, ValueError):
-            self._close(clean)
-
-    def write_summary(self, load: Load) -> None:
-        """Writes the scores.
+    def write_archive(self) -> None:
+        """Writes the archive of the copies' folders, whole or not at all.
 
         Raises:
-            ValueError: They are not what HEPscore needs.
             OSError: The folder cannot be written or is full.
         """
-        write_summary(self._results, self.folder, load.extra_arguments, load.events)
-
-    def _content(self, load: Load) -> dict[str, Any]:
-        return summary(*self._results, extra_arguments=load.extra_arguments, events_per_thread=load.events)
-
-    def _close(self, clean: bool) -> None:
-        only = self.processes[0] / "result.json"
-        if len(self.processes) == 1 and only.exists():
-            write_json(self.folder / "result.json", read_result(only).to_dict())
-        self._pack()
-        if clean:
-            for process in self.processes:
-                shutil.rmtree(process)
-
-    def _pack(self) -> None:
-        temporary = self.folder / f".{ARCHIVE}.tmp"
+        temporary = temporary_path(self.folder / ARCHIVE)
         try:
-            with tarfile.open(temporary, "w:gz") as archive:
+            with tarfile.open(temporary, "x:gz") as archive:
                 for process in self.processes:
                     archive.add(process, arcname=process.name)
             temporary.replace(self.folder / ARCHIVE)
         finally:
             temporary.unlink(missing_ok=True)
 
+    def rescue(self, clean: bool) -> None:
+        """Writes what a failed run has measured, as far as that can be written.
+
+        Args:
+            clean: True to remove the folders of the copies once they are in the archive.
+        """
+        # Copies that ended well before another one failed have a summary, and a failed run must have none.
+        for process in self.processes:
+            with suppress(OSError):
+                summary_path(self._workload, process).unlink(missing_ok=True)
+        with suppress(OSError, ValueError):
+            self._close(clean)
+
+    def write_summary(self, plan: Plan) -> None:
+        """Writes the scores.
+
+        Raises:
+            ValueError: The scores are not what HEPscore needs.
+            OSError: The folder cannot be written or is full.
+        """
+        write_summary(self._results, self.folder, plan.extra_arguments, plan.events)
+
+    def _content(self, plan: Plan) -> dict[str, Any]:
+        return summary(*self._results, extra_arguments=plan.extra_arguments, events_per_thread=plan.events)
+
+    def _close(self, clean: bool) -> None:
+        """Writes ``result.json`` of a single copy, and the archive."""
+        source = self.processes[0] / "result.json"
+        if len(self.processes) == 1 and source.exists():
+            write_json(self.folder / "result.json", read_result(source).to_dict())
+        self.write_archive()
+        if clean:
+            for process in self.processes:
+                shutil.rmtree(process)
+
 
 def remove_summary(resultsdir: Path, workload: str) -> None:
     """Removes the summary of an earlier run, before anything can go wrong with the next.
 
+    Args:
+        resultsdir: Folder of the results.
+        workload: Name of the workload.
+
     Raises:
         RunFailedError: The folder cannot be written.
     """
-    with _expecting_to_write(resultsdir):
+    with _explain_write_errors(resultsdir):
         summary_path(workload, resultsdir).unlink(missing_ok=True)
 
 
 @contextmanager
-def _expecting_to_write(resultsdir: Path) -> Iterator[None]:
+def _explain_write_errors(resultsdir: Path) -> Iterator[None]:
+    """Turns an ``OSError`` of its body into a ``RunFailedError`` that says what to do."""
     try:
         yield
     except OSError as error:
@@ -155,9 +175,10 @@ def _expecting_to_write(resultsdir: Path) -> Iterator[None]:
         ) from None
 
 
-def _new_folder(parent: Path, workload: str, load: Load) -> Path:
+def _new_folder(parent: Path, workload: str, plan: Plan) -> Path:
+    """Makes a folder with a name of its own, as hep-workloads do without ``-W``."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    name = f"{workload}-c{load.copies}-t{load.threads}-{stamp}-"
+    name = f"{workload}-c{plan.copies}-t{plan.threads}-{stamp}-"
     folder = Path(tempfile.mkdtemp(prefix=name, dir=parent))
-    folder.chmod(0o755)  # as every other folder: the results are not for their owner alone
+    folder.chmod(0o755)  # mkdtemp leaves it to its owner alone, and results are for others to read
     return folder

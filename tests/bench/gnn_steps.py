@@ -1,7 +1,7 @@
 """GNN tracking's steps for the stepper: ``gnn SIDE TASK NODES EDGES MODE``.
 
 SIDE is ``ours`` or ``plain`` (the transcription of the published formulae), TASK ``train`` or ``infer``,
-MODE a memory mode; the plain side has ``store`` and ``checkpoint``.
+MODE is a memory mode, of which the plain side has ``store`` and ``checkpoint``.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from keras import ops
 
 from benchmarks import workload
 from benchmarks.workloads.gnn_tracking.config import piece_count
-from tests.bench.stepper import shared
+from tests.bench.stepper import with_shares
 from tests.bench.tracking import configuration
 from tests.benchmarks.workloads.gnn_tracking.toy import lay_out
 from tests.reference import gnn_tracking as reference
@@ -32,7 +32,7 @@ class Plain:
 
 
 def checkpointed(weights, inputs, iterations=8):
-    """``reference.forward``, each part of it computed again in the backward pass."""
+    """Computes ``reference.forward``, each part of which the backward pass computes again."""
     senders, receivers, features = (inputs[name] for name in ("senders", "receivers", "nodes"))
 
     def on_edges(name, x, *e):
@@ -65,7 +65,7 @@ def make_step(backend, world, side, task, nodes, edges, mode):
             loss=lambda logits, targets, _: reference.loss(logits, targets),
         )
     inputs, targets = random_graph(config)
-    inputs, targets = backend.put(inputs), backend.put(shared(targets, world))
+    inputs, targets = backend.put(inputs), backend.put(with_shares(targets, world))
     if task == "infer":
         predict = backend.predict_step(training.model, xla=False)
         return lambda: predict(inputs)
@@ -74,7 +74,7 @@ def make_step(backend, world, side, task, nodes, edges, mode):
 
 
 def random_graph(config):
-    """Inputs and targets of a graph with random ends of edges; one node and a few edges are padding."""
+    """Returns inputs and targets of a graph of random edges, with some padding."""
     rng = np.random.default_rng(config.seed)
     nodes, edges = config.pad_nodes, config.pad_edges
     features = np.zeros((nodes + 1, 3), np.float32)

@@ -16,12 +16,12 @@ REPEATS = 5
 def graphs():
     event = helix_event(np.random.default_rng(6), 9000, pt=(0.15, 3.0), z_sigma=5.5, noise=17_000)
     settings = graph_settings(PRESETS["full"])
-    taken = []
+    durations = []
     for _ in range(REPEATS):
         wall, cpu = time.perf_counter(), time.process_time()
         (graph,), _ = graphs_of_event(event, settings)
-        taken.append((time.perf_counter() - wall, time.process_time() - cpu))
-    wall, cpu = (statistics.median(column) for column in zip(*taken, strict=True))
+        durations.append((time.perf_counter() - wall, time.process_time() - cpu))
+    wall, cpu = (statistics.median(column) for column in zip(*durations, strict=True))
     hits, nodes, edges = (
         len(rows) for rows in (event.hits["hit_id"], graph.nodes["hit"], graph.edges["label"])
     )

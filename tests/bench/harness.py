@@ -1,4 +1,4 @@
-"""What the runner costs: its epochs against a bare loop over the same compiled steps, in turn."""
+"""Measures what the runner costs: its epochs against a bare loop over the same compiled steps, in turn."""
 
 import dataclasses
 import statistics
@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks import backends, workload
 from benchmarks.machine.telemetry import Telemetry
 from benchmarks.progress import Progress
-from benchmarks.runner import train_epoch
+from benchmarks.training.epochs import train_epoch
 from benchmarks.workload import Batch
 from benchmarks.workloads.mlpf.config import PRESETS
 from tests.benchmarks.workloads.mlpf.toy import toy_events
@@ -21,7 +21,10 @@ STEPS = 4
 
 @dataclass(frozen=True)
 class Overhead:
-    """Harness over bare loop, each the median over the pairs, with the quartiles of the wall clock's."""
+    """Times of the harness over those of the bare loop, as medians over the pairs.
+
+    ``low`` and ``high`` are the quartiles of the wall clock's ratio.
+    """
 
     wall: float
     low: float
@@ -30,7 +33,7 @@ class Overhead:
 
 
 class Repeated:
-    """The events of an epoch: one batch, ``STEPS`` times, copied anew each time as a reader does."""
+    """The events of an epoch: one batch, ``STEPS`` times, each time a new copy as a reader makes it."""
 
     def __init__(self, config):
         self._arrays = toy_events(config.batch_size, config.pad_to, config.pad_to)
@@ -43,6 +46,7 @@ class Repeated:
 
 
 def overhead():
+    # Both loops take the same compiled steps.
     backend = backends.load()
     config = dataclasses.replace(PRESETS["smoke"], threads=0)
     backend.configure(config)
@@ -53,12 +57,12 @@ def overhead():
         (backend.put(b.inputs), backend.put(b.targets)) for b in events.batches("train", config.batch_size)
     ]
 
-    def bare():
+    def bare_loop():
         for inputs, targets in ready:
             step(inputs, targets)
         backend.drain()
 
-    def whole():
+    def harness():
         train_epoch(backend, step, events.batches("train", config.batch_size), Progress(False, False))
 
     def timed(loop):
@@ -66,9 +70,10 @@ def overhead():
         loop()
         return time.perf_counter() - wall, time.process_time() - cpu
 
-    bare(), whole()
+    # The first call of each compiles or fills caches, and does not count.
+    bare_loop(), harness()
     with Telemetry():
-        pairs = [(timed(bare), timed(whole)) for _ in range(PAIRS)]
+        pairs = [(timed(bare_loop), timed(harness)) for _ in range(PAIRS)]
     wall = [b[0] / a[0] for a, b in pairs]
     low, _, high = statistics.quantiles(wall, n=4)
     cpu = statistics.median(b[1] / a[1] for a, b in pairs)

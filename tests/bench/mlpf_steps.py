@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks import workload
 from benchmarks.workloads.mlpf.config import PRESETS
-from tests.bench.stepper import shared
+from tests.bench.stepper import with_shares
 from tests.benchmarks.workloads.mlpf.toy import toy_events
 from tests.reference import mlpf as reference
 
@@ -43,5 +43,5 @@ def make_step(backend, world, side, batch, padded, precision, *switches):
         training = dataclasses.replace(training, model=Plain(training.model), loss=reference.loss)
     step = backend.train_step(training, "xla" in switches, world)
     inputs, targets = toy_events(config.batch_size, config.pad_to, int(REAL_SHARE * config.pad_to))
-    inputs, targets = backend.put(inputs), backend.put(shared(targets, world))
+    inputs, targets = backend.put(inputs), backend.put(with_shares(targets, world))
     return lambda: step(inputs, targets)

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 
 import psutil
 
-DISTURBED = 0.15  # cores that other processes may take during a step; more, and its pair does not count
+DISTURBED = 0.15  # most cores that other processes may take during a step of a pair that counts
 
 
 @dataclass(frozen=True)
 class Side:
-    """What one side of a comparison showed: medians over the pairs that count."""
+    """The figures of one side of a comparison, over the pairs that count.
+
+    ``seconds`` is the median, ``peak`` the largest peak of memory in bytes.
+    """
 
     seconds: float
     peak: int
@@ -23,7 +26,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Pair:
-    """A comparison; ``ratio`` is second over first seconds, ``counts`` says how many pairs it rests on."""
+    """A comparison. ``ratio`` is second over first seconds, ``counts`` says how many pairs it rests on."""
 
     first: Side
     second: Side
@@ -37,14 +40,14 @@ class Pair:
 
 
 def counts(counted, disturbed):
-    """What a comparison rests on, in words."""
+    """Says in words how many pairs a comparison rests on."""
     if not counted:
         return f"all {disturbed} disturbed by other processes: do not quote"
     return f"{counted}" + (f" ({disturbed} disturbed, left out)" if disturbed else "")
 
 
 class Stepper:
-    """A stepper process; several may be started before each is ``ready``."""
+    """A stepper process. You may start several before you wait for each to be ``ready``."""
 
     def __init__(self, *arguments, under=(), environment=None):
         command = [*under, sys.executable, "-m", "tests.bench.stepper", *map(str, arguments)]
@@ -64,7 +67,7 @@ class Stepper:
         return self
 
     def begin(self):
-        """Has it take a step, which ``answer`` is to."""
+        """Lets the process take a step. ``answer`` waits for its end."""
         self.process.stdin.write("step\n")
         self.process.stdin.flush()
 
@@ -80,7 +83,11 @@ class Stepper:
 
 
 def step(*steppers):
-    """A step of each, all at once: seconds of the slowest, the largest peak; and foreign load in cores."""
+    """Lets steppers take a step at once.
+
+    Returns:
+        Seconds of the slowest and the largest peak. Cores that other processes took meanwhile.
+    """
     busy = _busy()
     for stepper in steppers:
         stepper.begin()
@@ -96,17 +103,22 @@ def _busy():
 
 
 def compare(first, second, pairs, *, together=True):
-    """Lets two steppers, given by their arguments, take ``pairs`` steps each.
+    """Compares two steppers, which take ``pairs`` steps each.
 
-    They take turns, and the ratio is the median over the pairs; or, not ``together``, where memory is
-    for one at a time, all steps of the first come first, and the ratio is that of the medians.
+    Args:
+        first: Arguments of the first stepper.
+        second: Arguments of the second stepper.
+        pairs: Number of steps.
+        together: Let them take turns, so that the ratio is the median over the pairs. Otherwise, where
+            memory suffices for one at a time, all steps of the first come first, and the ratio is that of
+            the medians.
     """
     if together:
-        taken = _in_turn(first, second, pairs)
+        results = _in_turn(first, second, pairs)
     else:
-        taken = list(zip(_alone(first, pairs), _alone(second, pairs), strict=True))
-    quiet = [pair for pair in taken if max(foreign for _, foreign in pair) <= DISTURBED]
-    counted = quiet or taken
+        results = list(zip(_alone(first, pairs), _alone(second, pairs), strict=True))
+    quiet = [pair for pair in results if max(foreign for _, foreign in pair) <= DISTURBED]
+    counted = quiet or results
 
     def side(index):
         answers = [pair[index][0] for pair in counted]
@@ -117,7 +129,7 @@ def compare(first, second, pairs, *, together=True):
         ratio = statistics.median(y["seconds"] / x["seconds"] for (x, _), (y, _) in counted)
     else:
         ratio = sides[1].seconds / sides[0].seconds
-    return Pair(*sides, ratio, len(quiet), len(taken) - len(quiet))
+    return Pair(*sides, ratio, len(quiet), len(results) - len(quiet))
 
 
 def _in_turn(first, second, pairs):

@@ -3,7 +3,7 @@
 import contextlib
 import statistics
 
-from benchmarks.ranks.horovod import serve
+from benchmarks.ranks.horovod import serve_store
 from benchmarks.ranks.place import LOOPBACK, Place
 from tests.bench.pairs import DISTURBED, Stepper, counts, step
 
@@ -20,8 +20,8 @@ def scaling():
     print(f"{'':<36}{'apart':>8}{'ranks':>8}{'ranks / apart':>16}  rounds")
     for name, case in CASES.items():
         rounds = _rounds(case)
-        quiet = [taken for taken in rounds if max(foreign for _, foreign in taken) <= DISTURBED]
-        seconds = [[answer["seconds"] for answer, _ in taken] for taken in quiet or rounds]
+        quiet = [results for results in rounds if max(foreign for _, foreign in results) <= DISTURBED]
+        seconds = [[answer["seconds"] for answer, _ in results] for results in quiet or rounds]
         shares = [(alone / apart, alone / ranks, apart / ranks) for alone, apart, ranks in seconds]
         apart, ranks, compared = (statistics.median(column) for column in zip(*shares, strict=True))
         print(f"{name:<36}{apart:>8.3f}{ranks:>8.3f}{compared:>16.3f}", end="  ")
@@ -29,8 +29,8 @@ def scaling():
 
 
 def _rounds(case):
-    """In turn a step of one process, of two at once, and of two ranks."""
-    server = serve(LOOPBACK)
+    """Lets one process, two at once, and two ranks take a step in turn, ``ROUNDS`` times."""
+    server = serve_store(LOOPBACK)
     with contextlib.ExitStack() as stack:
 
         def start(**how):
@@ -41,13 +41,13 @@ def _rounds(case):
         ranks = [start(environment=place.variables()) for place in places]
         for stepper in (*apart, *ranks):
             stepper.ready()
-        taken = []
+        rounds_of_steps = []
         for _ in range(ROUNDS):
             with _suspended(ranks):  # Horovod looks for work all the time
                 one, two = step(apart[0]), step(*apart)
-            taken.append((one, two, step(*ranks)))
+            rounds_of_steps.append((one, two, step(*ranks)))
     server.shutdown()
-    return taken
+    return rounds_of_steps
 
 
 @contextlib.contextmanager

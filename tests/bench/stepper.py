@@ -1,11 +1,10 @@
-"""One side of a comparison, in a process of its own: a line in, a step, a line out.
+"""Runs one side of a comparison in a process of its own: a line in, a step, a line out.
 
     python -m tests.bench.stepper CASE ARGUMENT...
 
-CASE is a module of this folder less its ``_steps``; ``make_step(backend, world, *arguments)`` of that
-module returns a step, ready to run. Where a launcher's variables say so, the process is one of several ranks.
-Answers each line on standard input with
-``{"seconds": ..., "cpu": ..., "peak": bytes}``.
+CASE is a module of this folder without its ``_steps``. The function ``make_step(backend, world, *arguments)``
+of that module returns a step that is ready to run. If a launcher's variables say so, the process is one of
+several ranks. It answers each line on standard input with ``{"seconds": ..., "cpu": ..., "peak": bytes}``.
 """
 
 import importlib
@@ -23,14 +22,14 @@ from benchmarks.ranks import horovod, place
 WARM_UP = 1
 
 
-def shared(targets, world):
-    """The targets as a step of this world takes them; each rank has as much of the loss as any other."""
+def with_shares(targets, world):
+    """Returns the targets as a step of this world takes them, with equal shares for all ranks."""
     return targets if world.size == 1 else (targets, np.full(1, 1 / world.size))
 
 
 def main(case, *arguments):
     backend = backends.load()
-    world = horovod.join(place.found(os.environ), backend.device())
+    world = horovod.join(place.place_from_environment(os.environ), backend.device())
     step = importlib.import_module(f"tests.bench.{case}_steps").make_step(backend, world, *arguments)
     for _ in range(WARM_UP):
         step()

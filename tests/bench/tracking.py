@@ -13,9 +13,9 @@ GB = 1e9
 
 @dataclass(frozen=True)
 class Size:
-    """A graph and how often it is measured.
+    """The size of a graph, and how often it is measured.
 
-    ``large``: one training may take most of the machine. The two sides then run one after the other, and
+    With ``large``, one training may take most of the machine. The two sides then run one after the other, and
     the plain one computes activations again, as the published code does.
     """
 
@@ -90,5 +90,5 @@ def _row(size, mode, pair):
 
 
 def _malloc():
-    found = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("MALLOC_")]
-    return " ".join(sorted(found)) or "no MALLOC_ setting"
+    variables = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("MALLOC_")]
+    return " ".join(sorted(variables)) or "no MALLOC_ setting"

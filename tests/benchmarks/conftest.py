@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.ranks.horovod import Store, serve
+from benchmarks.ranks.horovod import HorovodStore, serve_store
 
 
 @pytest.fixture
-def store() -> Iterator[Store]:
-    """Where ranks meet."""
+def store() -> Iterator[HorovodStore]:
+    """Serves a store at which ranks meet."""
     pytest.importorskip("horovod", reason="several ranks need Horovod (make horovod)")
-    server = serve("127.0.0.1")
-    yield Store(*server.server_address)
+    server = serve_store("127.0.0.1")
+    yield HorovodStore(*server.server_address)
     server.shutdown()
     server.server_close()

@@ -27,7 +27,7 @@ AT_ONCE = {
 
 @pytest.mark.parametrize("arguments", AT_ONCE.values(), ids=AT_ONCE.keys())
 def test_it_answers_at_once(arguments: list[str]) -> None:
-    """The best of five: CPU time with the start of Python in it, because tests share the machine."""
+    """The best of five counts, because tests share the machine. CPU time includes the start of Python."""
     seconds = []
     for _ in range(5):
         process = subprocess.Popen(
@@ -80,7 +80,7 @@ def test_show_lays_flags_over_assignments_over_a_file_over_a_preset(tmp_path: Pa
     lines = answer.stdout.splitlines()
     assert answer.returncode == 0
     assert lines[0] == "mlpf, preset hepscore"
-    shown = {line.split(" = ")[0].strip(): line.split(" = ")[1] for line in lines[1:-1]}
+    values = {line.split(" = ")[0].strip(): line.split(" = ")[1] for line in lines[1:-1]}
     for key, value, origin in (
         ("train_events", "1100", "preset hepscore"),
         ("seed", "7", str(file)),
@@ -89,8 +89,8 @@ def test_show_lays_flags_over_assignments_over_a_file_over_a_preset(tmp_path: Pa
         ("xla", "'off'", "--xla"),
         ("deterministic", "'on'", "--deterministic"),
     ):
-        assert shown[key].startswith(value + " "), key
-        assert shown[key].removeprefix(value).lstrip().startswith(origin + " "), key
+        assert values[key].startswith(value + " "), key
+        assert values[key].removeprefix(value).lstrip().startswith(origin + " "), key
 
 
 def test_a_dry_run_shows_what_show_shows_and_writes_nothing(tmp_path: Path) -> None:

@@ -65,7 +65,15 @@ def test_the_record_has_every_key() -> None:
     record = layered("seed=3").to_dict()
     assert (record["workload"], record["preset"], record["seed"]) == ("mlpf", "tiny", 3)
     assert record["changed"] == ["seed"]
-    assert record.keys() == {"workload", "preset", "changed", *(field.name for field in fields(MLPFConfig))}
+    keys = {
+        "workload",
+        "kind",
+        "preset",
+        "changed",
+        "resolved",
+        *(field.name for field in fields(MLPFConfig)),
+    }
+    assert record.keys() == keys
 
 
 def test_an_unknown_key_names_the_nearest_and_its_layer(tmp_path: Path) -> None:

@@ -10,18 +10,19 @@ from pathlib import Path
 import pytest
 
 from benchmarks.doctor import Check, can_run, examine, format_checks
+from tests.benchmarks.machine.fake_nvml import FakeNvml
 
 GOOD = Check("framework", True, "tensorflow 2.20.0", "every run", "pip install it", required=True)
-BAD = dataclasses.replace(GOOD, ok=False, found="no TensorFlow")
+BAD = dataclasses.replace(GOOD, ok=False, finding="no TensorFlow")
 OPTIONAL = Check("Slurm", False, "not on PATH", "batch jobs", "log in to a submit node")
 
 
 def check(name: str) -> Check:
-    return next(found for found in examine() if found.name == name)
+    return next(check for check in examine() if check.name == name)
 
 
 def test_everything_is_looked_for_once() -> None:
-    names = [found.name for found in examine()]
+    names = [check.name for check in examine()]
     assert names == [
         "framework", "memory", "cores", "disk here", "disk cache", "disk /tmp", "GPU", "Horovod", "Docker",
         "Apptainer", "Slurm", "hep-score", "Pythia", "ACTS", "pooch", "plotting",
@@ -62,6 +63,19 @@ def test_it_is_fast_and_loads_no_framework() -> None:
     assert float(seconds) < 0.3
 
 
+def test_a_gpu_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeNvml(3, broken={1: "GPU is lost"}).install(monkeypatch)
+    assert check("GPU").ok
+    assert check("GPU").finding == "2 x NVIDIA H100, driver 550.54.15; GPU 1: GPU is lost"
+
+
+def test_a_variable_that_hides_all_gpus_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeNvml(3).install(monkeypatch)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "NoDevFiles")
+    assert not check("GPU").ok
+    assert check("GPU").finding == "none visible to this process (CUDA_VISIBLE_DEVICES=NoDevFiles)"
+
+
 def test_programs_are_looked_for_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("HEPSCORE_BIN", raising=False)
@@ -73,7 +87,7 @@ def test_programs_are_looked_for_on_the_path(tmp_path: Path, monkeypatch: pytest
     }
     for name in ("singularity", "sbatch", "hep-score"):
         executable(tmp_path / name)
-    assert check("Apptainer").found == str(tmp_path / "singularity")
+    assert check("Apptainer").finding == str(tmp_path / "singularity")
     assert check("Slurm").ok
     assert check("hep-score").ok
 
@@ -81,10 +95,10 @@ def test_programs_are_looked_for_on_the_path(tmp_path: Path, monkeypatch: pytest
 def test_hepscore_bin_comes_before_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = executable(tmp_path / "my-hep-score")
     monkeypatch.setenv("HEPSCORE_BIN", str(program))
-    assert check("hep-score").found == str(program)
+    assert check("hep-score").finding == str(program)
     monkeypatch.setenv("HEPSCORE_BIN", "/nowhere/hep-score")
-    found = check("hep-score")
-    assert (found.ok, found.found) == (False, "HEPSCORE_BIN=/nowhere/hep-score cannot be run")
+    result = check("hep-score")
+    assert (result.ok, result.finding) == (False, "HEPSCORE_BIN=/nowhere/hep-score cannot be run")
 
 
 def test_a_docker_client_without_its_daemon_is_not_enough(
@@ -93,8 +107,8 @@ def test_a_docker_client_without_its_daemon_is_not_enough(
     client = executable(tmp_path / "docker")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
-    found = check("Docker")
-    assert (found.ok, found.found) == (False, f"{client}, daemon does not answer")
+    result = check("Docker")
+    assert (result.ok, result.finding) == (False, f"{client}, daemon does not answer")
 
 
 def test_a_docker_daemon_that_answers_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,9 +129,9 @@ def test_a_docker_daemon_that_answers_is_seen(tmp_path: Path, monkeypatch: pytes
 
         thread = threading.Thread(target=answer)
         thread.start()
-        found = check("Docker")
+        result = check("Docker")
         thread.join()
-    assert (found.ok, found.found) == (True, f"{client}, daemon answers")
+    assert (result.ok, result.finding) == (True, f"{client}, daemon answers")
     assert asked == [b"GET /_ping HTTP/1.0"]
 
 
@@ -125,14 +139,14 @@ def test_a_daemon_on_another_machine_is_not_asked(tmp_path: Path, monkeypatch: p
     executable(tmp_path / "docker")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("DOCKER_HOST", "tcp://192.0.2.1:2375")
-    assert check("Docker").found.endswith("daemon elsewhere (DOCKER_HOST), not asked")
+    assert check("Docker").finding.endswith("daemon elsewhere (DOCKER_HOST), not asked")
 
 
 def test_a_cache_folder_that_does_not_exist_yet_is_measured_where_it_will_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "not" / "yet"))
-    assert "GiB free" in check("disk cache").found
+    assert "GiB free" in check("disk cache").finding
 
 
 def executable(path: Path) -> Path:

@@ -27,7 +27,7 @@ PLAIN = r"epoch {}/3{}: \d+\.\d\d s, \d+\.\d+ events/s, loss {}, validation loss
 
 @pytest.fixture
 def older(tmp_path: Path) -> Path:
-    """A folder with the result and the summary of a run with seed 1."""
+    """Returns a folder with the result and the summary of a run with seed 1."""
     assert run_line(tmp_path / "run").returncode == 0
     return tmp_path / "run"
 
@@ -76,26 +76,26 @@ def test_quiet_says_why_a_run_failed(tmp_path: Path) -> None:
 
 
 def test_a_terminal_gets_a_bar_with_rate_and_loss(tmp_path: Path) -> None:
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
+    terminal, terminal_of_run = pty.openpty()
+    fcntl.ioctl(terminal_of_run, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
     settings = ["epochs=2", "train_events=6", "validation_events=1", "wait=0.4"]
     process = start(
         *("run", "line", "--output", tmp_path, *(f"--set={item}" for item in settings)),
         program=LINE,
-        stderr=theirs,
+        stderr=terminal_of_run,
         stdout=subprocess.DEVNULL,
         env={"TERM": "xterm"},
     )
-    os.close(theirs)
-    seen = b""
+    os.close(terminal_of_run)
+    output = b""
     while True:
         try:
-            seen += os.read(ours, 4096)
+            output += os.read(terminal, 4096)
         except OSError:  # how Linux says that the other end is closed
             break
-    os.close(ours)
+    os.close(terminal)
     assert process.wait() == 0
-    text = seen.decode()
+    text = output.decode()
     # Three steps of two events in 1.2 s; once a second, so at the last step, or at the one before.
     assert re.search(r"epoch 1/2  \[#+-*\] .*\d\.\d events/s, loss (1|0\.25)\x1b", text)
     assert re.search(r"epoch 2/2  \[#+-*\] .*\d\.\d events/s, loss 0\.0(1562|0390)", text)
@@ -138,7 +138,7 @@ def test_force_replaces_the_result(older: Path) -> None:
     ids=["nan", "floor", "reader", "memory"],
 )
 def test_a_failed_run_has_a_reason_and_no_score(settings: list[str], reason: str, older: Path) -> None:
-    """And what the run before scored is gone: hep-score would take it for this run's."""
+    """The summary of the run before is gone, because hep-score would take it for that of this run."""
     answer = run_line(older, "--force", *(f"--set={item}" for item in settings))
     assert answer.returncode == 1
     assert answer.stderr.splitlines()[-1] == f"hepbench: failed: {reason} (see {older / 'result.json'})"
@@ -173,7 +173,7 @@ def test_debug_shows_where_it_went_wrong(tmp_path: Path) -> None:
 
 
 def test_what_needs_more_memory_than_there_is_does_not_start(tmp_path: Path) -> None:
-    """Two events of 10 GB in a process that may take 8 GiB."""
+    """Two events take 10 GB each in a process that may take 8 GiB."""
     limit = 8 << 30
     answer = run_line(
         tmp_path,
@@ -182,13 +182,13 @@ def test_what_needs_more_memory_than_there_is_does_not_start(tmp_path: Path) -> 
     )
     assert answer.returncode == 1
     reason = read(tmp_path / "result.json")["reason"]
-    found = re.fullmatch(
+    match = re.fullmatch(
         r"does not fit: batch_size 2 in float32 is expected to take 20\.0 GB; "
         r"(\d\.\d) GB are available; lower --batch-size",
         reason,
     )
-    assert found is not None, reason
-    assert 5 < float(found[1]) < 8.6
+    assert match is not None, reason
+    assert 5 < float(match[1]) < 8.6
     assert names(tmp_path) == ["result.json", "run.log"]
 
 

@@ -45,7 +45,7 @@ def test_a_full_disk_is_found_before_the_run(small_disk: Path) -> None:
 
 
 def fill(folder: Path) -> None:
-    """Takes every byte that is left."""
+    """Takes every byte of the disk that is free."""
     with (folder / "filler").open("wb", buffering=0) as file:
         for size in (1 << 16, 1 << 12, 1):
             try:
@@ -56,7 +56,7 @@ def fill(folder: Path) -> None:
 
 
 def test_a_disk_that_fills_up_during_the_run_costs_the_result_and_no_more(small_disk: Path) -> None:
-    """The result before stays whole; its summary is gone, because a failed run has no score."""
+    """The result before stays whole. Its summary is gone, because a failed run has no score."""
     folder = small_disk / "run"
     assert run_line(folder).returncode == 0
     before = (folder / "result.json").read_bytes()
@@ -79,7 +79,7 @@ def test_a_disk_that_fills_up_during_the_run_costs_the_result_and_no_more(small_
 
 
 def test_a_result_that_grows_too_large_for_the_system_is_not_half_written(tmp_path: Path) -> None:
-    """As with a quota; ulimit -f is one that any user can set. The log meets it first, and says nothing."""
+    """ulimit -f is a quota that any user can set. The log meets it first, and says nothing."""
     answer = run_line(tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300)))
     assert answer.returncode == 1
     line = answer.stderr.splitlines()[-1]

@@ -52,7 +52,8 @@ def test_the_table_of_one_run() -> None:
             "latency, batch 1    p50 500 ms, p95 600 ms, p99 750 ms (100 events)",
             "quality             accuracy 0.75, auc 0.875",
             "peak memory         host 3.00 GiB, device 1.00 GiB, expected 2.00 GiB",
-            "settings            batch_size 5, precision float32, xla off, threads 2, world_size 1",
+            "settings            batch_size 5, precision float32, xla off, deterministic on, threads 2, "
+            "world_size 1",
             "data                cdcdcdcdcdcd",
             "weights             abababababab",
             "machine             Example CPU, 2 of 2 cores",
@@ -68,7 +69,7 @@ def test_the_table_of_a_run_that_failed_early_says_why_and_nothing_more() -> Non
     assert table([("result.json", run)]) == (
         "result.json: mlpf, preset small, seed 7, failed: needs 9 GiB, has 8\n"
         "\n"
-        "settings  batch_size 5, precision float32, xla off, threads 2, world_size 1"
+        "settings  batch_size 5, precision float32, xla off, deterministic on, threads 2, world_size 1"
     )
 
 

@@ -3,11 +3,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
 
-from benchmarks.result import RunResult, Spread, read_result, write_json
+from benchmarks.result import RunResult, Spread, read_result, write_json, write_text
 from tests.results import epoch, result
 
 
@@ -88,6 +89,32 @@ def test_write_json_leaves_what_is_there_if_told_to(tmp_path: Path) -> None:
         write_json(path, {"a": 2}, replace=False)
     assert path.read_text(encoding="utf-8") == '{\n  "a": 1\n}\n'
     assert [each.name for each in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_containers_that_share_a_folder_and_a_process_number_do_not_collide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every container has a process 1. Here the second one writes in the middle of the first one."""
+    path = tmp_path / "result.json"
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+
+    def write_the_second(_file: int) -> None:
+        monkeypatch.undo()
+        write_text(path, "second, which is longer\n")
+
+    monkeypatch.setattr(os, "fsync", write_the_second)
+    write_text(path, "first\n")
+    assert path.read_text(encoding="utf-8") == "first\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_has_the_permissions_that_the_umask_leaves(tmp_path: Path) -> None:
+    previous = os.umask(0o027)
+    try:
+        write_text(tmp_path / "file", "text\n")
+    finally:
+        os.umask(previous)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
 
 
 def test_write_json_into_no_folder_says_so(tmp_path: Path) -> None:

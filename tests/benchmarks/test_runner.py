@@ -15,8 +15,9 @@ import pytest
 from benchmarks.errors import UsageError
 from benchmarks.progress import Progress
 from benchmarks.result import RunResult
-from benchmarks.runner import run, weights_sha256
+from benchmarks.runner import run
 from benchmarks.stopping import ignore_further_signals, on_stopping, raise_once
+from benchmarks.training.run import weights_sha256
 from hepscore_adapter.summary import summary
 from hepscore_adapter.validate import validate_summary
 from tests import line
@@ -66,7 +67,7 @@ def test_nothing_stops_a_run_whose_end_is_known(trouble: str, status: str) -> No
 
     with on_stopping(raise_once):
         silent = Progress(visible=False, terminal=False)
-        result = run(line.configured(f"trouble={trouble}"), silent, ends=ends)
+        result = run(line.configured(f"trouble={trouble}"), silent, on_end=ends)
     assert result.status == status
 
 

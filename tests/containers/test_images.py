@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 import subprocess
 import tarfile
@@ -99,6 +100,8 @@ def test_all_files_are_roots_and_none_is_a_device(image: str) -> None:
 
 
 @pytest.mark.parametrize("workload", ["mlpf", "gnn_tracking"])
-def test_the_sif_has_the_name_that_hep_score_looks_for(workload: str) -> None:
+def test_the_sif_has_the_names_that_hep_score_looks_for(workload: str) -> None:
     file = need_sif(workload)
-    assert file.with_name(file.name.removesuffix(".sif").replace(f"_{VERSION}", f":{VERSION}")).samefile(file)
+    name = file.name.removesuffix(".sif").replace(f"_{VERSION}", f":{VERSION}")
+    for suffix in ("", f"_{platform.machine()}"):  # with and without addarch
+        assert file.with_name(name + suffix).samefile(file)

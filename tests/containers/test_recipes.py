@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -117,7 +118,8 @@ def test_the_build_sees_only_what_it_copies() -> None:
         (["push"], "make push: say where to: REGISTRY=HOST/PROJECT"),
         (
             ["image", "WORKLOAD=bogus"],
-            "make image: expected a folder of benchmarks/ that has a workload.py as WORKLOAD, got bogus",
+            "make image: expected a folder of benchmarks/workloads/ with a workload.py as WORKLOAD, "
+            "got bogus",
         ),
     ],
 )
@@ -127,6 +129,34 @@ def test_wrong_calls_of_make(arguments: list[str], line: str) -> None:
     )
     assert answer.returncode == 2
     assert answer.stderr.splitlines()[0] == line
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "names"),
+    [("cpu", "X/mlpf-bmk:v1"), ("cuda", "X/mlpf-bmk:v1 X/mlpf-gpu-bmk:v1")],
+)
+def test_an_image_for_cuda_has_a_second_name(tmp_path: Path, accelerator: str, names: str) -> None:
+    """The program in place of docker writes down its arguments, and says that everything takes 5 MB."""
+    docker, calls = tmp_path / "docker", tmp_path / "calls"
+    program = """#!/bin/sh
+case "$*" in *" -") cat >/dev/null ;; esac
+echo "$@" >>"${0%/*}/calls"
+echo 5000000
+"""
+    docker.write_text(program, encoding="utf-8")
+    docker.chmod(0o755)
+    options = ["--build-arg", f"ACCELERATOR={accelerator}", "--no-cache"]
+    answer = subprocess.run(
+        [FOLDER / "build-image.sh", "mlpf", "1", "X/mlpf-bmk:v1", *options],
+        env={**os.environ, "DOCKER": str(docker)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.splitlines()[-1] == f"{names}: 5 MB, of which data 5 MB"
+    tags = [line for line in calls.read_text(encoding="utf-8").splitlines() if line.startswith("tag ")]
+    assert tags == ([f"tag {names}"] if accelerator == "cuda" else [])
 
 
 def test_data_of_no_preset() -> None:

@@ -58,13 +58,34 @@ def test_run_info_says_the_load_as_it_was() -> None:
         "events_per_epoch": 100,
         "world_size": 1,
         "seed": 7,
+        "kind": "training",
         "preset": "small",
         "epochs": 4,
         "warmup_epochs": 1,
         "batch_size": 5,
         "precision": "float32",
         "changed_settings": {},
+        "resolved_settings": {},
     }
+
+
+def test_what_the_program_chose_is_told_with_its_value() -> None:
+    config = {**result().config, "resolved": ["xla"]}
+    assert summary(result(config=config))["run_info"]["resolved_settings"] == {"xla": "off"}
+
+
+def test_the_report_names_every_setting_and_what_computed() -> None:
+    report = summary(result())["report"]
+    settings = {"precision": "float32", "xla": "off", "deterministic": "on", "threads": 2}
+    assert settings.items() <= report["settings"].items()
+    assert "data" not in report["settings"]  # a folder is nobody's business
+    assert report["machine"] == {
+        "cpu": "Example CPU",
+        "gpus": [],
+        "driver": None,
+        "framework": {"tensorflow": "2.20.0"},
+    }
+    assert report["input_wait"] == {"train": 0.25}
 
 
 def test_a_preset_that_was_changed_says_so() -> None:
@@ -90,7 +111,7 @@ def test_zero_threads_are_all_usable_cores() -> None:
 def test_app_says_what_ran() -> None:
     assert summary(result())["app"] == {
         "version": "1.2.3",
-        "description": "hepbench mlpf: training and inference throughput in events/s",
+        "description": "hepbench mlpf: train in events/s, infer in events/s",
         "containment": "docker",
         "bmk_checksum": "0123456789abcdef0123456789abcdef",
         "bmkdata_checksum": "cd" * 32,

@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from benchmarks.scores import account
 from hepscore_adapter.summary import summary
 from hepscore_adapter.validate import summary_path, validate_summary, write_summary
 from tests.results import epoch, result
@@ -71,7 +72,9 @@ def test_a_score_that_hepscore_would_round_away_is_refused() -> None:
         score(0.0006)(content)
         content["report"]["wl-stats"]["train"]["median"] = 0.0006
 
-    assert refusal(change) == "summary: report.wl-scores.train: expected at least 0.0007 events/s, got 0.0006"
+    assert (
+        refusal(change) == "summary: report.wl-scores.train: expected at least 0.0007 per second, got 0.0006"
+    )
 
 
 CHANGES: dict[str, tuple[Callable[[Content], object], str]] = {
@@ -82,12 +85,23 @@ CHANGES: dict[str, tuple[Callable[[Content], object], str]] = {
         "top level: expected no keys but run_info, report, app, got run_info, report, app, extra",
     ),
     "no score": (
-        lambda c: c["report"]["wl-scores"].pop("infer"),
-        "report.wl-scores: expected the key 'infer', got train",
+        lambda c: c["report"].update({"wl-scores": {}}),
+        "report.wl-scores: expected minProperties 1, got {}",
     ),
-    "extra score": (
-        lambda c: c["report"]["wl-scores"].update(epoch_time=10.0),
-        "report.wl-scores: expected no keys but train, infer, got train, infer, epoch_time",
+    "a score without statistics": (
+        lambda c: c["report"]["wl-scores"].update(service=10.0),
+        "report.wl-stats: expected the score service, got train, infer, epoch_time, accuracy, auc",
+    ),
+    "a training without epochs": (
+        lambda c: c["run_info"].pop("epochs"),
+        "run_info: expected the key 'epochs', got copies, threads_per_copy, events_per_thread, "
+        "extra_arguments, world_size, seed, kind, preset, precision, events_per_epoch, warmup_epochs, "
+        "batch_size, changed_settings, resolved_settings",
+    ),
+    "a training without latencies": (
+        lambda c: c["report"].pop("latency_seconds"),
+        "report: expected the key 'latency_seconds', got wl-scores, wl-stats, relative_spread, settings, "
+        "machine, verdict, quality, input_wait, peak_memory_bytes, energy, telemetry, weights_sha256, log",
     ),
     "scores are a list": (
         lambda c: c["report"].update({"wl-scores": [1.0]}),
@@ -112,8 +126,8 @@ CHANGES: dict[str, tuple[Callable[[Content], object], str]] = {
     ),
     "nothing beside the scores": (
         lambda c: c["report"].pop("quality"),
-        "report: expected the key 'quality', got wl-scores, wl-stats, relative_spread, latency_seconds, "
-        "peak_memory_bytes, energy, telemetry, weights_sha256, log",
+        "report: expected the key 'quality', got wl-scores, wl-stats, relative_spread, settings, machine, "
+        "verdict, input_wait, latency_seconds, peak_memory_bytes, energy, telemetry, weights_sha256, log",
     ),
     "no threads": (
         lambda c: c["run_info"].update(threads_per_copy=0),
@@ -202,6 +216,37 @@ def test_a_run_that_lacks_an_epoch_has_no_score() -> None:
     lacking = dataclasses.replace(whole, epochs=whole.epochs[:-1])
     with pytest.raises(ValueError, match="expected the 4 epochs that were asked for, got 3"):
         validate_summary(summary(lacking), lacking)
+
+
+def test_scores_are_those_of_the_run_by_name() -> None:
+    """A summary cannot lack a score of its run, or have one more."""
+    for change in (
+        lambda scores: scores.pop("infer"),
+        lambda scores: scores.update(epoch_time=10.0),
+    ):
+        content = copy.deepcopy(summary(result()))
+        change(content["report"]["wl-scores"])
+        with pytest.raises(
+            ValueError, match=r"report\.wl-scores: expected the scores train, infer, got train"
+        ):
+            validate_summary(content, result())
+
+
+def test_one_changed_digit_is_refused() -> None:
+    """In the summary, in the scores that the result declares, and in what they are made of."""
+    run = dataclasses.replace(result(), scores=account(result()).scores)
+    content = summary(run)
+    validate_summary(content, run)
+    train = run.scores["train"]
+    better = dataclasses.replace(train, spread=dataclasses.replace(train.spread, median=20.000001))
+    with pytest.raises(ValueError, match="expected the scores of the run's own record"):
+        validate_summary(content, dataclasses.replace(run, scores={**run.scores, "train": better}))
+    faster = dataclasses.replace(run.epochs[2], seconds=9.99999)
+    with pytest.raises(ValueError, match="expected the scores of the run's own record"):
+        validate_summary(content, dataclasses.replace(run, epochs=(*run.epochs[:2], faster, run.epochs[3])))
+    content["report"]["wl-scores"]["train"] = content["report"]["wl-stats"]["train"]["median"] = 20.000001
+    with pytest.raises(ValueError, match=r"report\.wl-scores\.train: expected 20\.0 from the run's record"):
+        validate_summary(content, run)
 
 
 def refusal_of_copies(change: Callable[[Content], object]) -> str:

@@ -15,16 +15,16 @@ from typing import ClassVar
 import pytest
 
 from benchmarks import backends
-from benchmarks.config import Resolved, RunConfig, option, resolve
-from benchmarks.ranks.place import found
+from benchmarks.config import Resolved, TrainingConfig, option, resolve
+from benchmarks.ranks.place import place_from_environment
 from benchmarks.workload import REGISTRY
 
 BACKEND = "by_hand"
 
 
 @dataclass(frozen=True)
-class LineConfig(RunConfig):
-    """Three training events in steps of two and one; what goes wrong does so in epoch 1, after a step."""
+class LineConfig(TrainingConfig):
+    """Three training events in steps of two and one. ``trouble`` comes in epoch 1, after a step."""
 
     workload: ClassVar[str] = "line"
 
@@ -38,6 +38,8 @@ class LineConfig(RunConfig):
     wait: float = option(0.0, "seconds to read a batch", low=0, high=60)
     event_bytes: int = option(1000, "memory of an event", low=0, high=10**18)
     min_accuracy: float = option(0.0, "floor", low=0, high=1)
+    inference_seconds: float = option(0.0, "seconds of inference", low=0, high=60)
+    quiet_epoch_seconds: float = option(0.0, "seconds of an epoch", low=0, high=60)
 
     def expected_memory_bytes(self) -> int:
         return self.batch_size * self.event_bytes
@@ -52,6 +54,7 @@ PRESETS = {
     "smoke": LineConfig(),
     "eight": LineConfig(train_events=8),
     "slow": LineConfig(train_events=8, wait=1.0, epochs=100),
+    "steady": LineConfig(train_events=4, wait=0.5, epochs=3),
     "nan": LineConfig(train_events=8, trouble="nan"),
     "floor": LineConfig(min_accuracy=1.0, epochs=2),
 }
@@ -68,7 +71,8 @@ def register(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(REGISTRY, "line", "tests.line")
     patch.setitem(sys.modules, f"benchmarks.backends.{BACKEND}", backend)
     patch.setattr(backends, "SUPPORTED", (*backends.SUPPORTED, BACKEND))
-    if found(os.environ).size > 1:  # Horovod brings TensorFlow and Keras, which has to know the name
+    if place_from_environment(os.environ).size > 1:
+        # Horovod brings TensorFlow and Keras, which has to know the name.
         patch.setitem(sys.modules, "benchmarks.backends.tensorflow", backend)
         patch.setenv("KERAS_BACKEND", "tensorflow")
         patch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")

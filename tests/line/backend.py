@@ -17,7 +17,7 @@ LEARNING_RATE = 0.25  # d/dw (w - 2)^2 = 2 (w - 2): a step goes half the way
 
 
 def configure(config: RunConfig, place: Place = ALONE) -> None:
-    """Nothing to set."""
+    """Does nothing, because there is nothing to set."""
 
 
 def device() -> str:
@@ -48,7 +48,7 @@ def train_step(
         loss = training.loss(predictions, targets, inputs)
         gradient = np.mean(2 * (predictions - targets) * inputs)
         loss, gradient = (
-            float(each) for each in world.all_reduce([share * loss, share * gradient], compression)
+            float(number) for number in world.all_reduce([share * loss, share * gradient], compression)
         )
         weight[:] -= LEARNING_RATE * gradient
         return loss
@@ -66,7 +66,7 @@ def predict_step(model, xla: bool) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def drain() -> None:
-    """Nothing is ever under way."""
+    """Returns at once, because nothing is ever under way."""
 
 
 def device_memory_peak_bytes() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.workload import Batch, Training
+from benchmarks.workload import Batch, Purpose, Training
 from datasets.errors import DataError
 from tests.line import LineConfig
 
@@ -27,14 +27,22 @@ class LineEvents:
     def description(self) -> dict[str, Any]:
         return {"generator": "by hand"}
 
-    def batches(self, split: str, batch_size: int, rank: int = 0, ranks: int = 1) -> Iterator[Batch]:
+    def batches(
+        self,
+        split: str,
+        batch_size: int,
+        rank: int = 0,
+        ranks: int = 1,
+        *,
+        purpose: Purpose = "validation",
+    ) -> Iterator[Batch]:
         count = self.config.train_events if split == "train" else self.config.validation_events
         epoch = self.epochs_read
         self.epochs_read += split == "train"
         for step, start in enumerate(range(rank * batch_size, count, ranks * batch_size)):
             events = min(batch_size, count - start)
             time.sleep(self.config.wait)
-            targets = np.full((events, 1), 2.0)
+            targets = None if purpose == "inference" else np.full((events, 1), 2.0)
             if split == "train" and (epoch, step) == (1, 1):
                 self._go_wrong(targets)
             elements = sum(1 + event for event in range(start, start + events))
@@ -51,7 +59,7 @@ class LineEvents:
 
 
 class Accuracy:
-    """Share of the events that are met to a tenth."""
+    """Share of the events whose prediction is right to a tenth."""
 
     def __init__(self) -> None:
         self.met: list[bool] = []

@@ -1,7 +1,7 @@
 """The benchmark's interaction network written down as published: gather, concatenate, dense, scatter.
 
-Weights are a dictionary from the name of a network to its linear layers; ``weights_of`` takes them out
-of the suite's model. Gradients are the framework's own. All in the dtype of the weights.
+Weights are a dictionary from the name of a network to its linear layers, and ``weights_of`` takes them out
+of the suite's model. Gradients are the framework's own. Everything is in the dtype of the weights.
 """
 
 from keras import ops
@@ -10,20 +10,20 @@ NETWORKS = ("encode_nodes", "encode_edges", "update_nodes", "update_edges", "sco
 
 
 def weights_of(model):
-    """The suite's weights: (kernel, bias) of each linear layer of each network."""
+    """Returns the suite's weights: (kernel, bias) of each linear layer of each network."""
     networks = {name: getattr(model, name).weights for name in NETWORKS}
     return {name: list(zip(weights[::2], weights[1::2], strict=True)) for name, weights in networks.items()}
 
 
 def layer_norm(x):
-    """Without scale and offset."""
+    """Computes a layer norm without scale and offset."""
     mean = ops.mean(x, axis=-1, keepdims=True)
     variance = ops.mean((x - mean) ** 2, axis=-1, keepdims=True)
     return (x - mean) / ops.sqrt(variance + 1e-5)
 
 
 def mlp(layers, *parts):
-    """(Linear, norm, ReLU) for all layers but the last, which is linear only."""
+    """Applies (Linear, norm, ReLU) for all layers but the last, which is linear only."""
     x = ops.concatenate(parts, axis=-1)
     for kernel, bias in layers[:-1]:
         x = ops.relu(layer_norm(ops.matmul(x, kernel) + bias))
@@ -32,18 +32,18 @@ def mlp(layers, *parts):
 
 
 def sums(e, receivers, nodes):
-    """(N, h): the sum over the edges of each receiver."""
+    """Adds e over the edges of each receiver: (N, h)."""
     return ops.segment_sum(e, receivers, num_segments=nodes)
 
 
 def maxima(e, receivers, nodes):
-    """(N, h): the maximum over the edges of each receiver, 0 without any."""
+    """Returns the maximum of e over the edges of each receiver, 0 without any: (N, h)."""
     degree = ops.segment_sum(ops.ones_like(e), receivers, num_segments=nodes)
     return ops.where(degree > 0, ops.segment_max(e, receivers, num_segments=nodes), 0.0)
 
 
 def forward(weights, inputs, *, iterations=8, with_max=False):
-    """(E,) logits of the edges, from nodes (N, 3), senders (E,) and receivers (E,)."""
+    """Computes logits of the edges, (E,), from nodes (N, 3), senders (E,) and receivers (E,)."""
     senders, receivers = inputs["senders"], inputs["receivers"]
     features = ops.cast(inputs["nodes"], weights["score"][0][0].dtype)
     nodes = features.shape[0]
@@ -63,7 +63,7 @@ def forward(weights, inputs, *, iterations=8, with_max=False):
 
 
 def loss(logits, targets, *, true_weight=2.0):
-    """true_weight * (weighted mean cross-entropy of true edges) + (the same of false edges)."""
+    """Computes true_weight * (weighted mean cross-entropy of true edges) + (the same of false edges)."""
     label, weight = (ops.cast(targets[name], logits.dtype) for name in ("label", "weight"))
     true, false = weight * label, weight * (1.0 - label)
     of_true = ops.sum(true * -ops.log_sigmoid(logits)) / ops.sum(true)

@@ -1,6 +1,6 @@
 """The benchmark's MLPF written down as published: no merged products, no tricks, every mask in place.
 
-Weights are a dictionary from name to array; ``weights_of`` takes them out of the suite's model.
+Weights are a dictionary from name to array, and ``weights_of`` takes them out of the suite's model.
 """
 
 import keras
@@ -10,7 +10,7 @@ CLASSES = 6
 
 
 def weights_of(model):
-    """The suite's weights by their own names, e.g. ``common_0/theta`` or ``energy/kernel``."""
+    """Returns the suite's weights by their own names, e.g. ``common_0/theta`` or ``energy/kernel``."""
     weights = {}
     for layer in [*model.common, *model.energy]:
         for i, dense in enumerate((layer.hidden, layer.point)):
@@ -19,7 +19,7 @@ def weights_of(model):
             weights[f"{layer.name}/{name}"] = getattr(layer, name)
     weights["norm"] = (model.scale, model.offset)
     for name, head in model.heads.items():
-        weights[f"head_{name}"] = [(head.kernel, head.bias), *((d.kernel, d.bias) for d in head.rest)]
+        weights[f"head_{name}"] = [(head.kernel, head.bias), *((d.kernel, d.bias) for d in head.later_layers)]
     return weights
 
 
@@ -35,7 +35,7 @@ def feed_forward(x, layers):
 
 
 def gather(x, order):
-    """Rows of x (events, elements, F) in the order (events, elements) of their event."""
+    """Sorts the rows of x, (events, elements, F), in the order, (events, elements), of their event."""
     events, elements, width = x.shape
     start = ops.expand_dims(ops.arange(events, dtype="int32") * elements, -1)
     rows = ops.reshape(ops.cast(order, "int32") + start, (-1,))
@@ -43,13 +43,13 @@ def gather(x, order):
 
 
 def graph_layer(weights, name, h, mask, bin_size):
-    """h (events, elements, F), mask (events, elements, 1)."""
+    """Computes a graph layer of h, (events, elements, F), with mask, (events, elements, 1)."""
     events, elements, _ = h.shape
     bins = elements // bin_size
-    wide = mask.dtype
+    wide_dtype = mask.dtype
     weight = {k: ops.cast(weights[f"{name}/{k}"], h.dtype) for k in ("theta", "het", "gate", "gate_bias")}
     xd = dense(ops.elu(dense(h, weights[f"{name}/dist0"])), weights[f"{name}/dist1"])
-    xd = ops.cast(xd, wide)
+    xd = ops.cast(xd, wide_dtype)
 
     mul = ops.matmul(xd, ops.convert_to_tensor(weights[f"{name}/codebook"])[:, : bins // 2])
     code = ops.argmax(ops.concatenate([mul, -mul], axis=-1), axis=-1)
@@ -81,11 +81,11 @@ def graph_layer(weights, name, h, mask, bin_size):
 
 
 def forward(weights, inputs, *, bin_size=640, layers=3, compute_dtype="float32"):
-    """(events, elements, 12) inputs to the (events, elements, 12) predictions of the suite's model."""
-    wide = keras.backend.result_type(compute_dtype, "float32")
-    inputs = ops.cast(inputs, wide)
-    mask = ops.cast(inputs[..., :1] != 0, wide)
-    kind = ops.one_hot(ops.cast(inputs[..., 0], "int32"), 3, dtype=wide)
+    """Computes predictions, (events, elements, 12), from inputs, (events, elements, 12)."""
+    wide_dtype = keras.backend.result_type(compute_dtype, "float32")
+    inputs = ops.cast(inputs, wide_dtype)
+    mask = ops.cast(inputs[..., :1] != 0, wide_dtype)
+    kind = ops.one_hot(ops.cast(inputs[..., 0], "int32"), 3, dtype=wide_dtype)
     h0 = ops.cast(ops.concatenate([kind, inputs[..., 1:]], axis=-1), compute_dtype)
 
     stacks = {}
@@ -94,7 +94,7 @@ def forward(weights, inputs, *, bin_size=640, layers=3, compute_dtype="float32")
         for i in range(layers):
             stacks[stack].append(graph_layer(weights, f"{stack}_{i}", stacks[stack][-1], mask, bin_size))
 
-    features = ops.cast(ops.concatenate(stacks["common"], axis=-1), wide) * mask
+    features = ops.cast(ops.concatenate(stacks["common"], axis=-1), wide_dtype) * mask
     mean = ops.mean(features, axis=-1, keepdims=True)
     variance = ops.mean((features - mean) ** 2, axis=-1, keepdims=True)
     scale, offset = weights["norm"]
@@ -103,7 +103,7 @@ def forward(weights, inputs, *, bin_size=640, layers=3, compute_dtype="float32")
 
     def head(name, *parts):
         x = ops.concatenate(parts, axis=-1)
-        return ops.cast(feed_forward(x, weights[f"head_{name}"]), wide)
+        return ops.cast(feed_forward(x, weights[f"head_{name}"]), wide_dtype)
 
     logits = mask * head("id", z)
     fixed = ops.cast(ops.stop_gradient(logits), compute_dtype)
@@ -130,7 +130,7 @@ def huber(error, delta):
 
 
 def loss(predictions, targets, inputs):
-    """Sum of the seven weighted losses, each divided by events x padded elements."""
+    """Adds the seven weighted losses, each divided by events x padded elements."""
     targets = ops.cast(targets, predictions.dtype)
     mask = ops.cast(inputs[..., 0] != 0, predictions.dtype)
     particle = mask * ops.cast(targets[..., 0] != 0, predictions.dtype)

@@ -20,7 +20,7 @@ from tests.benchmarks.workloads.mlpf.toy import toy_events
 
 
 def toy(config):
-    """Inputs and targets of one step, of the smoke preset's size."""
+    """Returns inputs and targets of one step, of the smoke preset's size."""
     if config.workload == "mlpf":
         return toy_events(config.batch_size, config.pad_to, config.pad_to * 3 // 4)
     return make_inputs(config.pad_nodes + 1, config.pad_edges, config.pad_edges * 7 // 8)

@@ -27,7 +27,7 @@ TRAININGS = {"mlpf": tiny, "gnn_tracking": tiny_tracks}
 
 
 def program(name: str, *arguments: str) -> Any:
-    """What a program of this folder prints, in a process of its own."""
+    """Returns what a program of this folder prints in a process of its own."""
     answer = subprocess.run(
         [sys.executable, "-m", f"tests.repeats.{name}", *arguments],
         capture_output=True,
@@ -55,7 +55,7 @@ def beside_a_busy_core(busy: bool) -> Iterator[None]:
 
 
 def gradients(workload: str, processes: int, *assignments: str) -> Counter[str]:
-    """How many of the processes, every other one beside a busy core, came to which gradient."""
+    """Counts which gradient each of the processes comes to, every second one beside a busy core."""
     found = Counter[str]()
     for index in range(processes):
         with beside_a_busy_core(index % 2 == 1):
@@ -64,7 +64,7 @@ def gradients(workload: str, processes: int, *assignments: str) -> Counter[str]:
 
 
 def trainings(folder: Path, processes: int, *arguments: str) -> list[dict[str, Any]]:
-    """What the seed decided in each of the trainings, every other one beside a busy core."""
+    """Returns what the seed decides in each training, every second one beside a busy core."""
     outcomes = []
     for index in range(processes):
         with beside_a_busy_core(index % 2 == 1):
@@ -79,7 +79,7 @@ def test_who_reads_a_summand_decides_nothing_in_deterministic_mode() -> None:
 
 
 def test_it_does_without_deterministic_mode() -> None:
-    """The test above can fail: this is what it looks for."""
+    """Shows what the test above looks for, so that it can fail."""
     sums = program("sums", "off")
     assert sums["changed"] > 0
     assert sums["largest_sum"] == 3

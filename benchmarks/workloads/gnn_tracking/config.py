@@ -1,4 +1,4 @@
-"""GNN tracking's configuration and presets; imports no framework."""
+"""GNN tracking's configuration and presets, which can be read without a framework."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from benchmarks.config import RunConfig, option
+from benchmarks.config import TrainingConfig, option
 from benchmarks.errors import UsageError
 
 MEMORY_MODES = ("store", "checkpoint", "chunked")  # in the order in which ``auto`` tries them
 BASE_BYTES = 1_200_000_000  # the framework, and what its allocator wastes
-BATCH_BYTES = 120  # an edge in the batches that wait
+BATCH_BYTES = 120  # an edge in the batches that wait for their step
 SIDE_BY_SIDE = 1.7  # on a CPU, operations that run side by side hold more activations at once
-# Rows of hidden size at the peak, for each edge and each node: with sums only, with sums and maxima.
+# Rows of hidden size at the peak, for each edge and each node, with sums only and with sums and maxima.
 ROWS = {
     "store": ((33, 30), (58, 80)),
     "checkpoint": ((23, 25), (33, 30)),
@@ -23,7 +23,7 @@ ROWS = {
 
 
 @dataclass(frozen=True)
-class GNNTrackingConfig(RunConfig):
+class GNNTrackingConfig(TrainingConfig):
     """A training of the interaction network on graphs of hits."""
 
     workload: ClassVar[str] = "gnn_tracking"
@@ -76,10 +76,10 @@ class GNNTrackingConfig(RunConfig):
     min_auc: float = option(0.9, "AUC below which a run has no score", low=0.0, high=1.0)
 
     def check(self) -> None:
-        """Looks at keys that depend on each other.
+        """Checks the keys that depend on each other.
 
         Raises:
-            UsageError: They do not fit together.
+            UsageError: A step has more rows than an int32 can count.
         """
         super().check()
         for key in ("nodes", "edges"):
@@ -93,21 +93,26 @@ class GNNTrackingConfig(RunConfig):
 
     @property
     def sectors(self) -> int:
-        """Graphs that an event is cut into."""
+        """Returns the number of graphs that an event is cut into."""
         return self.phi_sectors * self.eta_sectors
 
     @property
     def width(self) -> int:
-        """The hidden size."""
+        """Returns the hidden size."""
         return self.hidden or (128 if self.size == "large" else 64)
 
     @property
     def ways(self) -> int:
-        """Edges of the model for each edge of a graph."""
+        """Returns the number of edges of the model for each edge of a graph."""
         return 1 if self.directed else 2
 
     def with_auto_resolved(self, device: str, room: int | None) -> Self:
-        """The configuration with a value for every key that is ``auto``; see ``RunConfig``."""
+        """Returns the configuration with a value for every key that is ``auto``.
+
+        Args:
+            device: See ``RunConfig.with_auto_resolved``.
+            room: Memory that the run finds, in bytes. None if it is not known.
+        """
         config = super().with_auto_resolved(device, room)
         if config.memory_mode != "auto":
             return config
@@ -118,7 +123,7 @@ class GNNTrackingConfig(RunConfig):
         return config
 
     def size_summary(self) -> str:
-        """What decides how much memory a training takes, in words."""
+        """Says in words what decides how much memory a training takes."""
         ways = "one way" if self.directed else "both ways"
         return (
             f"{self.batch_size} graph(s) of {self.pad_nodes} nodes and {self.pad_edges} edges {ways}, "
@@ -126,7 +131,7 @@ class GNNTrackingConfig(RunConfig):
         )
 
     def memory_summary(self) -> str:
-        """The expected peak memory of each mode, and the formula."""
+        """Returns lines with the expected peak memory of each mode, and the formula."""
         modes = [dataclasses.replace(self, memory_mode=mode) for mode in MEMORY_MODES]
         lines = [
             f"  {config.memory_mode:<12}{config.expected_memory_bytes() / 1e9:7.1f} GB = {config._formula()}"
@@ -140,10 +145,11 @@ class GNNTrackingConfig(RunConfig):
         return "\n".join([f"expected peak memory, {sizes}:", *lines, "memory_mode auto: the first that fits"])
 
     def expected_memory_bytes(self) -> int:
-        """Peak memory that a training with this configuration is expected to take, in bytes.
+        """Returns the peak memory that a training is expected to take, in bytes.
 
-        ``auto`` stands for the smallest mode. Rows of hidden size for each edge and each node, fitted
-        to the peaks that ``make bench`` prints, plus the batches that wait for their step.
+        The formula counts rows of hidden size for each edge and each node, fitted to the peaks that
+        ``make bench`` prints, and the batches that wait for their step. ``auto`` counts as the mode that
+        takes least.
         """
         per_edge, per_node = self._rows()
         edges = self.ways * self.batch_size * self.pad_edges
@@ -164,13 +170,18 @@ class GNNTrackingConfig(RunConfig):
         return f"{BASE_BYTES / 1e9:.1f} GB + ({per_edge} E + {per_node} N) h b + {BATCH_BYTES} E"
 
     def quality_failure(self, quality: Mapping[str, float]) -> str:
-        """Says in one line what of the quality is worse than the preset allows; empty if nothing is."""
+        """Returns a line that says which figure is worse than ``min_auc`` allows, or an empty string."""
         auc = quality["auc"]
         return "" if auc >= self.min_auc else f"auc: expected at least {self.min_auc:g}, got {auc:.4f}"
 
 
 def piece_count(edges: int, piece_edges: int) -> int:
-    """Into how many pieces of at most ``piece_edges`` so many edges are cut; 0 stands for one piece."""
+    """Returns the number of pieces that edges are cut into.
+
+    Args:
+        edges: Number of edges.
+        piece_edges: Most edges of a piece. 0 means that there is one piece.
+    """
     return -(-edges // piece_edges) if piece_edges else 1
 
 
@@ -197,6 +208,8 @@ PRESETS: dict[str, GNNTrackingConfig] = {
         pad_edges=4_500,
         iterations=4,
         learning_rate=3e-3,
+        inference_seconds=2.0,
+        quiet_epoch_seconds=0.0,
         **_BARREL,
     ),
     # The barrel above 1 GeV, as the first published trainings took it.
@@ -209,7 +222,7 @@ PRESETS: dict[str, GNNTrackingConfig] = {
         learning_rate=2e-3,
         **_BARREL,
     ),
-    # Whole events, and the question whether one fits; edges one way, which halves them.
+    # Whole events, which ask whether one fits at all. Edges lead one way, which halves them.
     "hepscore": GNNTrackingConfig(**_WHOLE),
     "full": GNNTrackingConfig(epochs=10, train_events=100, validation_events=20, **_WHOLE),
 }

@@ -10,20 +10,27 @@ from benchmarks.workloads.gnn_tracking.layers import Tensor
 
 
 def edge_loss(true_weight: float) -> Callable[[Tensor, Mapping[str, Tensor], Mapping[str, Tensor]], Tensor]:
-    """Binary cross-entropy with a mean for each class: w mean(true edges) + mean(false edges).
+    """Returns a binary cross-entropy with a mean for each class: w mean(true edges) + mean(false edges).
 
     Source: X. Ju et al., Eur. Phys. J. C 81 (2021) 876, arXiv:2103.06995, with w = ``true_weight``.
 
+    Args:
+        true_weight: Weight of the true edges' mean.
+
     Returns:
-        A function of logits (edges,), targets and inputs as ``events`` lays them out, to the two terms:
-        true edges, false edges. Means are weighted with ``targets["weight"]``, which is 0 on padding. A
-        class without edges has no part.
+        A function that computes two terms, those of the true and of the false edges, from logits (edges,),
+        targets and inputs as ``batches`` lays them out. Means are weighted with ``targets["weight"]``, which
+        is 0 on padding. The term of a class without edges is 0.
     """
 
-    def loss(logits: Tensor, targets: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> Tensor:  # noqa: ARG001
+    def loss(
+        logits: Tensor,
+        targets: Mapping[str, Tensor],
+        inputs: Mapping[str, Tensor],  # noqa: ARG001 (every loss has the same arguments)
+    ) -> Tensor:
         label = ops.cast(targets["label"], logits.dtype)
         weight = ops.cast(targets["weight"], logits.dtype)
-        # -log sigmoid(x) = log(1 + exp(-x)); of a false edge, the same of -x.
+        # A true edge has -log sigmoid(x) = log(1 + exp(-x)), a false edge the same of -x.
         entropy = ops.softplus(logits) - label * logits
         true, false = _mean(entropy, weight * label), _mean(entropy, weight * (1.0 - label))
         return ops.stack([true_weight * true, false])

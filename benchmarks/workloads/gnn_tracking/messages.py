@@ -1,16 +1,18 @@
 """What edges carry from iteration to iteration, and what nodes collect of it.
 
-With weights W of an edge network's last layer, and W_e of the part of a first layer that reads e:
+W is the weight of an edge network's last layer, b its bias, and W_e the part of a first layer that reads e.
 
-``Messages`` does as the formulae say: edges carry e.
+``Messages`` computes the formulae as they are written: edges carry e.
 
-``ProjectedMessages``, for sums only, does the same with a third fewer products, and holds a few more
-arrays for each edge. Nothing but linear maps lies between the rows p before a last layer and the first
-layer that reads the new e = e + p W + b: so edges carry u = e W_e, which becomes u + p (W W_e) + b W_e;
-receivers sum p, and the sum of e grows by (sum p) W + (edges of the node) b, which is work for each node
-only; and the score, which reads e by another W_e, takes it from the sum of all p. Equal but for rounding.
+``ProjectedMessages`` computes the same up to rounding, for sums only. It needs a third fewer products, and a
+few more arrays with a row for each edge. Only linear maps lie between the rows p before a last layer and the
+first layer that reads the new e = e + p W + b. This gives three shortcuts:
 
-Array layouts: ``edges.py``.
+- Edges carry u = e W_e, which becomes u + p (W W_e) + b W_e.
+- Receivers sum p. The sum of e grows by (sum p) W + (edges of the node) b, which is work for each node only.
+- The score reads e by another W_e, and takes it from the sum of all p.
+
+Arrays are laid out as ``edges.py`` says.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ Rows = tuple[Tensor, ...]
 
 
 class EdgeNetworks(Protocol):
-    """What messages read of a model: its networks on edges and its settings."""
+    """The part of a model that messages read: its networks on edges and its settings."""
 
     encode_edges: Network
     update_edges: Network
@@ -37,37 +39,71 @@ class EdgeNetworks(Protocol):
 
 
 class Messages:
-    """Edges carry e; nodes collect its sum, or its sum and its maximum."""
+    """Messages of which edges carry e, and nodes collect its sum, or its sum and its maximum.
+
+    Args:
+        model: The networks on edges.
+        edges: The edges of the batch.
+    """
 
     def __init__(self, model: EdgeNetworks, edges: Edges) -> None:
         self._model, self._edges = model, edges
         self._collect = ("sum", "max") if model.shape.with_max else ("sum",)
 
     def encode(self, x: Tensor) -> tuple[Rows, Rows]:
-        """From x (N, h): what is carried (E, h) and what is collected (N, h); and inner rows, none here."""
-        nodes, _, (*middle, last) = _split(self._model.encode_edges)
+        """Computes the first state of the edges.
+
+        Args:
+            x: (N, h), the encoded nodes.
+
+        Returns:
+            The state: what edges carry, (E, h), and what nodes collect, (N, h) each. The inner rows, which
+            this class does without.
+        """
+        nodes, _, (*middle, last) = _split_network(self._model.encode_edges)
         weights = Weights((), middle, last)
-        return network_on_edges(self._edges, *_ends(nodes, x), weights, collect=self._collect), ()
+        return network_on_edges(self._edges, *_at_ends(nodes, x), weights, collect=self._collect), ()
 
     def iterate(self, x: Tensor, e: Tensor, *collected: Tensor, final: bool) -> tuple[Rows, Rows]:
-        """The same from x and the edges' state; after the ``final`` iteration nothing is collected."""
-        del collected  # made anew
-        nodes, on_e, (*middle, last) = _split(self._model.update_edges)
+        """Computes the next state of the edges.
+
+        Args:
+            x: (N, h), the updated nodes.
+            e: (E, h), what edges carry.
+            collected: What nodes collected of the state before, which is not needed here.
+            final: This is the last iteration, after which nodes collect nothing.
+
+        Returns:
+            State and inner rows, as ``encode`` returns them.
+        """
+        del collected
+        nodes, on_e, (*middle, last) = _split_network(self._model.update_edges)
         collect = () if final else self._collect
         weights = Weights((on_e,), middle, last)
-        ends = _ends(nodes, x)
-        return network_on_edges(self._edges, *ends, weights, (e,), residual=True, collect=collect), ()
+        at_ends = _at_ends(nodes, x)
+        return network_on_edges(self._edges, *at_ends, weights, (e,), residual=True, collect=collect), ()
 
-    def score(self, x: Tensor, state: Rows, encoded: Rows, inner: Rows) -> Tensor:  # noqa: ARG002 (one interface)
-        """(E, 1) logits from x, the final state, and the inner rows of the encoder and of all iterations."""
-        nodes, on_e, (*middle, last) = _split(self._model.score)
+    def score(self, x: Tensor, state: Rows, encoded: Rows, inner: Rows) -> Tensor:
+        """Computes the logits of the edges, (E, 1).
+
+        Args:
+            x: (N, h), the nodes after the last iteration.
+            state: The state after it.
+            encoded: Inner rows of the encoder.
+            inner: Sum of the inner rows of all iterations.
+        """
+        del encoded, inner
+        nodes, on_e, (*middle, last) = _split_network(self._model.score)
         weights = Weights((on_e,), middle, last)
-        (logits,) = network_on_edges(self._edges, *_ends(nodes, x), weights, state[:1])
+        (logits,) = network_on_edges(self._edges, *_at_ends(nodes, x), weights, state[:1])
         return logits
 
 
 class ProjectedMessages:
-    """Edges carry u = e W_e; nodes collect the sum of e. The interface of ``Messages``."""
+    """Messages of which edges carry u = e W_e, and nodes collect the sum of e.
+
+    Arguments and methods are those of ``Messages``.
+    """
 
     def __init__(self, model: EdgeNetworks, edges: Edges) -> None:
         self._model, self._edges = model, edges
@@ -75,55 +111,63 @@ class ProjectedMessages:
         self._degree = ops.cast(edges.at_receivers(one), model.compute_dtype)
 
     def encode(self, x: Tensor) -> tuple[Rows, Rows]:
-        """The inner rows are those of the encoder."""
-        nodes, _, (*middle, last) = _split(self._model.encode_edges)
-        _, on_e, _ = _split(self._model.update_edges)
-        weights = Weights((), middle, _merged(last, on_e))
-        u, p, total = network_on_edges(self._edges, *_ends(nodes, x), weights, inner=True, collect=("sum",))
-        return (u, self._sum_of_e(total, last)), (p,)
-
-    def iterate(self, x: Tensor, u: Tensor, total_e: Tensor, *, final: bool) -> tuple[Rows, Rows]:
-        """After the ``final`` iteration there are inner rows only."""
-        nodes, on_e, (*middle, last) = _split(self._model.update_edges)
-        ends = _ends(nodes, x)
-        if final:
-            return (), network_on_edges(self._edges, *ends, Weights((None,), middle, None), (u,), inner=True)
-        weights = Weights((None,), middle, _merged(last, on_e))
-        u, p, total = network_on_edges(
-            self._edges, *ends, weights, (u,), residual=True, inner=True, collect=("sum",)
+        """Computes the first state of the edges. The inner rows are those of the encoder."""
+        nodes, _, (*middle, last) = _split_network(self._model.encode_edges)
+        _, on_e, _ = _split_network(self._model.update_edges)
+        weights = Weights((), middle, _merge_layers(last, on_e))
+        u, p, sum_p = network_on_edges(
+            self._edges, *_at_ends(nodes, x), weights, inner=True, collect=("sum",)
         )
-        return (u, total_e + self._sum_of_e(total, last)), (p,)
+        return (u, self._sum_of_e(sum_p, last)), (p,)
 
-    def score(self, x: Tensor, state: Rows, encoded: Rows, inner: Rows) -> Tensor:  # noqa: ARG002 (one interface)
-        """See ``Messages``."""
-        nodes, on_e, (*middle, last) = _split(self._model.score)
+    def iterate(self, x: Tensor, u: Tensor, sum_e: Tensor, *, final: bool) -> tuple[Rows, Rows]:
+        """Computes the next state, which is empty after the ``final`` iteration, and the inner rows."""
+        nodes, on_e, (*middle, last) = _split_network(self._model.update_edges)
+        at_ends = _at_ends(nodes, x)
+        if final:
+            weights = Weights((None,), middle, None)
+            return (), network_on_edges(self._edges, *at_ends, weights, (u,), inner=True)
+        weights = Weights((None,), middle, _merge_layers(last, on_e))
+        u, p, sum_p = network_on_edges(
+            self._edges, *at_ends, weights, (u,), residual=True, inner=True, collect=("sum",)
+        )
+        return (u, sum_e + self._sum_of_e(sum_p, last)), (p,)
+
+    def score(self, x: Tensor, state: Rows, encoded: Rows, inner: Rows) -> Tensor:
+        """Computes the logits of the edges, (E, 1), from the inner rows."""
+        del state
+        nodes, on_e, (*middle, last) = _split_network(self._model.score)
         iterations = self._model.shape.iterations
-        first, first_bias = _merged(_split(self._model.encode_edges)[2][-1], on_e)
-        later, later_bias = _merged(_split(self._model.update_edges)[2][-1], on_e)
+        first, first_bias = _merge_layers(_split_network(self._model.encode_edges)[2][-1], on_e)
+        later, later_bias = _merge_layers(_split_network(self._model.update_edges)[2][-1], on_e)
         to_sender, to_receiver, bias = nodes
         nodes = to_sender, to_receiver, bias + first_bias + iterations * later_bias
         weights = Weights((first, later), middle, last)
-        (logits,) = network_on_edges(self._edges, *_ends(nodes, x), weights, (*encoded, *inner))
+        (logits,) = network_on_edges(self._edges, *_at_ends(nodes, x), weights, (*encoded, *inner))
         return logits
 
-    def _sum_of_e(self, total: Tensor, last: tuple[Tensor, Tensor]) -> Tensor:
-        ((kernel, bias),) = cast_layers([last], total.dtype)
-        return ops.matmul(total, kernel) + self._degree * bias
+    def _sum_of_e(self, sum_p: Tensor, last: tuple[Tensor, Tensor]) -> Tensor:
+        ((kernel, bias),) = cast_layers([last], sum_p.dtype)
+        return ops.matmul(sum_p, kernel) + self._degree * bias
 
 
-def _split(network: Network) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor, Layers]:
-    """First layer of an edge network: (W_s, W_r, bias) for nodes, W_e; and the other layers."""
-    (kernel, bias), *rest = network.linear()
+def _split_network(network: Network) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor, Layers]:
+    """Splits a network on edges.
+
+    Returns:
+        Of its first layer, (W_s, W_r, bias) for the nodes, and W_e. The other layers.
+    """
+    (kernel, bias), *layers = network.linear()
     h = kernel.shape[1]
-    return (kernel[:h], kernel[h : 2 * h], bias), kernel[2 * h :], rest
+    return (kernel[:h], kernel[h : 2 * h], bias), kernel[2 * h :], layers
 
 
-def _ends(nodes: tuple[Tensor, Tensor, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-    """Products x W_s and x W_r + bias."""
+def _at_ends(nodes: tuple[Tensor, Tensor, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """Computes the nodes' parts of a first layer, x W_s and x W_r + bias, (N, h) each."""
     to_sender, to_receiver, bias = (ops.cast(tensor, x.dtype) for tensor in nodes)
     return ops.matmul(x, to_sender), linear(x, (to_receiver, bias))
 
 
-def _merged(layer: tuple[Tensor, Tensor], kernel: Tensor) -> tuple[Tensor, Tensor]:
-    """A linear layer and the kernel that follows it as one layer."""
+def _merge_layers(layer: tuple[Tensor, Tensor], kernel: Tensor) -> tuple[Tensor, Tensor]:
+    """Merges a linear layer and the kernel that follows it into one layer."""
     return ops.matmul(layer[0], kernel), ops.matmul(layer[1], kernel)

@@ -15,30 +15,30 @@ BIN_EDGES = {
     "pt": np.array([0.0, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, np.inf]),  # GeV
     "eta": np.linspace(-4.0, 4.0, 17),
 }
-"""Of the breakdown; a lower edge belongs to its bin, and the outer bins take what lies beyond them."""
+"""Bin edges of the breakdown. A lower edge belongs to its bin. The outer bins take what lies beyond them."""
 
 _COUNTED = ("particles", "found", "tracks", "fakes", "duplicates")
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What the figures of merit look at, of a batch of N real nodes, E real edges and P particles.
+    """What the figures of merit look at in a batch with N real nodes, E real edges and P particles.
 
     The graphs are one disjoint union: no edge and no particle belongs to two of them.
 
     Attributes:
         graph: (N,) int32, the graph of each node, counted from 0.
-        position: (N, 3) float32, r mm, phi rad, z mm.
-        particle: (N,) int32, row of the node's particle in the arrays of particles; -1 for none.
+        position: (N, 3) float32, r in mm, phi in rad, z in mm.
+        particle: (N,) int32, row of the node's particle in the arrays of particles, -1 for none.
         weight: (N,) float32, TrackML weight of the hit.
         senders: (E,) int32, the inner node of each edge.
         receivers: (E,) int32, the outer node.
-        label: (E,) bool, a true doublet.
-        rows: (E, ways) int32, rows of the predictions for each edge; its logit is their mean.
+        label: (E,) bool, True for a true doublet.
+        rows: (E, ways) int32, rows of the predictions for each edge. Its logit is their mean.
         pt: (P,) float32, GeV.
         eta: (P,) float32.
         nhits: (P,) int32, nodes that belong to the particle.
-        selected: (P,) bool, counts for the track efficiency.
+        selected: (P,) bool, True if the particle counts for the track efficiency.
     """
 
     graph: np.ndarray
@@ -58,29 +58,30 @@ class Truth:
 class TrackingMetrics:
     """Edge, track and TrackML figures, collected batch by batch.
 
-    Edges, all graphs pooled; an edge is kept if its logit is above 0 (probability above 0.5):
+    The figures of edges pool all graphs. An edge is kept if its logit is above 0 (probability above 0.5):
 
-    - ``efficiency``: kept true edges / true edges of the graphs. What graph construction lost is not in it.
+    - ``efficiency``: kept true edges / true edges of the graphs. Edges that graph construction lost do not
+      count.
     - ``purity``: kept true edges / kept edges.
     - ``accuracy``: edges rightly kept or cut / edges.
-    - ``auc``: area under the ROC curve; see ``area_under_roc``.
+    - ``auc``: area under the ROC curve, see ``area_under_roc``.
 
-    Tracks: connected components of at least 3 hits over the kept edges, matched to particles as
+    Tracks are connected components of at least 3 hits over the kept edges, matched to particles as
     ``tracks.Matches`` says:
 
     - ``track_efficiency``: selected particles found by double majority / selected particles
       (Ju et al., Eur. Phys. J. C 81 (2021) 876, arXiv:2103.06995).
-    - ``fake_rate``: tracks without a double majority match / tracks. A match to any of the
-      particles will do, selected or not.
+    - ``fake_rate``: tracks without a double majority match / tracks. A match to any particle will do,
+      selected or not.
     - ``duplicate_rate``: LHC matches beyond the first of their particle / tracks. Double majority
-      knows no duplicates; a short second piece of a particle is a duplicate and a fake.
+      knows no duplicates, and a short second piece of a particle is a duplicate and a fake.
 
-    ``trackml_score``: weight of the hits that tracks and particles matched by double majority share
-    (Amrouche et al., arXiv:1904.06778), over the weight of all hits that are nodes of the graph, so
-    that a graph of selected hits can reach 1 although it holds a part of its event's weight; mean
-    over the graphs that hold any. Unlike there, tracks of one or two hits do not count.
+    ``trackml_score`` is the weight of the hits that tracks and particles matched by double majority share
+    (Amrouche et al., arXiv:1904.06778), over the weight of all hits that are nodes of the graph. A graph of
+    selected hits can therefore reach 1, although it has only a part of its event's weight. The score is the
+    mean over the graphs that have any weight. Unlike there, tracks of one or two hits do not count.
 
-    A figure for which there is nothing to count is 0: all of them are finite. A logit that is not a
+    A figure for which there is nothing to count is 0, so that all of them are finite. A logit that is not a
     number counts as minus infinity.
     """
 
@@ -94,25 +95,28 @@ class TrackingMetrics:
         }
 
     def update(self, predictions: np.ndarray, batch: Batch) -> None:
-        """Takes in (padded edges of the model,) logits."""
+        """Adds the logits of a batch, (padded edges of the model,)."""
+        # A logit that is not a number keeps no edge.
         truth: Truth = batch.truth
         logits = predictions[truth.rows].astype(np.float32).mean(axis=1)
         logits = np.where(np.isnan(logits), np.float32(-np.inf), logits)
         self._true.append(logits[truth.label])
         self._false.append(logits[~truth.label])
 
-        kept = logits > 0
-        track = find_tracks(len(truth.particle), truth.senders[kept], truth.receivers[kept])
+        # Tracks and particles can be matched here, because none of them reaches into another batch.
+        is_kept = logits > 0
+        track = find_tracks(len(truth.particle), truth.senders[is_kept], truth.receivers[is_kept])
         matches = match(track, truth.particle, truth.nhits)
         self._scores.append(trackml_scores(truth, matches.hits))
 
+        # The totals are sums over the bins, so the bins are all that is counted.
         pt, eta = estimate_pt_and_eta(track, truth.position)
         for variable, of_particles, of_tracks in (("pt", truth.pt, pt), ("eta", truth.eta, eta)):
             counted = (
                 of_particles[truth.selected],
-                of_particles[truth.selected & matches.found],
+                of_particles[truth.selected & matches.particle_found],
                 of_tracks,
-                of_tracks[~matches.matched],
+                of_tracks[~matches.track_matched],
                 of_tracks[matches.duplicate],
             )
             edges = BIN_EDGES[variable]
@@ -121,7 +125,7 @@ class TrackingMetrics:
                 self._counts[variable][name] += np.bincount(bins, minlength=len(edges) - 1)
 
     def merge(self, other: TrackingMetrics) -> None:
-        """Takes in what another of its kind has collected."""
+        """Adds what another collection holds."""
         self._true += other._true
         self._false += other._false
         self._scores += other._scores
@@ -130,7 +134,7 @@ class TrackingMetrics:
                 self._counts[variable][name] += values
 
     def result(self) -> dict[str, float]:
-        """The figures over all batches so far."""
+        """Returns the figures of merit over all batches so far."""
         totals = {name: counts.sum() for name, counts in self._counts["pt"].items()}
         scores = np.concatenate(self._scores)
         return {
@@ -140,15 +144,15 @@ class TrackingMetrics:
         }
 
     def breakdown(self) -> dict[str, Any]:
-        """The track figures in bins of pt (GeV) and eta, as JSON values.
+        """Returns the track figures in bins of pt (GeV) and eta, as JSON values.
 
-        Particles stand in the bin of their true pt and eta, tracks in that of
-        ``tracks.estimate_pt_and_eta``. That goes for all tracks, because a fake has no particle.
+        Particles are in the bin of their true pt and eta. Tracks are in the bin of
+        ``tracks.estimate_pt_and_eta``, all of them, because a fake has no particle.
 
         Returns:
-            For "pt" and "eta": "edges", one more than there are bins, null for infinity; "particles"
-            (selected) and "tracks", counts; "track_efficiency", "fake_rate" and "duplicate_rate",
-            null where there is nothing to count.
+            For "pt" and "eta" a mapping with these keys. "edges" has one number more than there are bins,
+            with null for infinity. "particles" (selected) and "tracks" are counts. "track_efficiency",
+            "fake_rate" and "duplicate_rate" are null where there is nothing to count.
         """
         return {
             variable: {
@@ -165,7 +169,7 @@ class TrackingMetrics:
 
 
 def edge_figures(true: np.ndarray, false: np.ndarray) -> dict[str, float]:
-    """Accuracy, AUC, efficiency and purity from the logits of true and of false edges."""
+    """Computes accuracy, AUC, efficiency and purity from the logits of true and of false edges."""
     kept_true, kept_false = np.count_nonzero(true > 0), np.count_nonzero(false > 0)
     return {
         "accuracy": _ratio(kept_true + len(false) - kept_false, len(true) + len(false)),
@@ -176,10 +180,14 @@ def edge_figures(true: np.ndarray, false: np.ndarray) -> dict[str, float]:
 
 
 def area_under_roc(true: np.ndarray, false: np.ndarray) -> float:
-    """Share of the pairs of a true and a false edge in which the true one's logit is the larger.
+    """Computes the area under the ROC curve, without binning or interpolation.
 
-    A tie counts half. This is the area under the ROC curve without binning or interpolation
-    (Mann-Whitney U statistic).
+    It is the share of the pairs of a true and a false edge in which the true one has the larger logit
+    (Mann-Whitney U statistic). A tie counts half.
+
+    Args:
+        true: (true edges,), logits.
+        false: (false edges,), logits.
     """
     false = np.sort(false)
     true = np.sort(true)  # so that the searches below walk through memory
@@ -188,20 +196,20 @@ def area_under_roc(true: np.ndarray, false: np.ndarray) -> float:
     return _ratio(below + not_above, 2 * len(true) * len(false))
 
 
-def trackml_scores(truth: Truth, found: np.ndarray) -> np.ndarray:
-    """Share of its weight that was found, for each graph that holds any.
+def trackml_scores(truth: Truth, hit_found: np.ndarray) -> np.ndarray:
+    """Returns the share of its weight that was found, for each graph that has any weight.
 
     Args:
         truth: The graphs.
-        found: (N,) bool, the hits that count as found.
+        hit_found: (N,) bool, True for the hits that count as found.
     """
     total = np.bincount(truth.graph, weights=truth.weight)
-    share = np.bincount(truth.graph, weights=truth.weight * found)
+    share = np.bincount(truth.graph, weights=truth.weight * hit_found)
     return share[total > 0] / total[total > 0]
 
 
 def _rates(counts: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Numerator and denominator of each track figure, out of totals or out of counts by bin."""
+    """Returns numerator and denominator of each track figure, from totals or from counts by bin."""
     return {
         "track_efficiency": (counts["found"], counts["particles"]),
         "fake_rate": (counts["fakes"], counts["tracks"]),
@@ -209,5 +217,5 @@ def _rates(counts: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     }
 
 
-def _ratio(part: float | np.integer, whole: float | np.integer) -> float:
-    return float(part / whole) if whole else 0.0
+def _ratio(part: float | np.integer, total: float | np.integer) -> float:
+    return float(part / total) if total else 0.0

@@ -1,6 +1,6 @@
 """The interaction network: a graph of hits in, a logit for each edge out.
 
-With MLPs as ``layers.Network`` says, hidden size h and sums over the edges that lead to a node:
+With MLPs as ``layers.Network`` describes, hidden size h, and sums over the edges that lead to a node:
 
     x = encode_nodes(features),  e = encode_edges([x_sender, x_receiver])
     8 times, with the same weights:
@@ -8,8 +8,8 @@ With MLPs as ``layers.Network`` says, hidden size h and sums over the edges that
         e = e + update_edges([x_sender, x_receiver, e])
     logit = score([x_sender, x_receiver, e])
 
-Source: X. Ju et al., Eur. Phys. J. C 81 (2021) 876, arXiv:2103.06995. Array layouts: ``edges.py``; whether
-edges lead one way or both is up to ``events.py``.
+Source: X. Ju et al., Eur. Phys. J. C 81 (2021) 876, arXiv:2103.06995. Arrays are laid out as ``edges.py``
+says. Whether edges lead one way or both ways is decided in ``batches.py``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,15 @@ NODE_FEATURES = 3
 
 @dataclass(frozen=True)
 class Shape:
-    """What decides how many parameters a model has."""
+    """The sizes that decide how many parameters a model has.
+
+    Attributes:
+        hidden: Hidden size h.
+        node_layers: Linear layers of a network on nodes.
+        edge_layers: Linear layers of a network on edges.
+        iterations: Message-passing iterations, which share their weights.
+        with_max: Nodes collect the largest e of their edges, too.
+    """
 
     hidden: int = 64
     node_layers: int = 3
@@ -43,13 +51,14 @@ class Shape:
 
 
 class InteractionNetwork(keras.Model):  # type: ignore[misc]
-    """The published model; how it uses memory is a choice that leaves its results as they are.
+    """The published model. How it uses memory is a choice that does not change its results.
 
     Args:
         rng: Draws the initial weights.
         shape: Layers and widths.
-        keep: Keep all activations for the backward pass; otherwise those of each iteration only.
-        piece_edges: Work through the edges in pieces of at most so many; 0 for one piece. Not with ``keep``.
+        keep: Keep all activations for the backward pass. Otherwise keep those between the iterations only.
+        piece_edges: Most edges of a piece, if the model works through the edges in pieces. 0 for one
+            piece. Not with ``keep``.
         fixed_sums: See ``edges.Edges``.
     """
 
@@ -75,7 +84,8 @@ class InteractionNetwork(keras.Model):  # type: ignore[misc]
         self.built = True
 
     def call(self, inputs: Mapping[str, Tensor], training: bool = False) -> Tensor:  # noqa: ARG002 (Keras' signature)
-        """(padded edges,) logits in float32 or wider, from the inputs that ``events.py`` lays out."""
+        """Computes logits, (padded edges,) in ``sum_dtype``, from inputs as ``batches.py`` lays them out."""
+        # Pieces are there for the sake of memory, and messages as the formulae say need less of it.
         features = inputs["nodes"]
         edges = Edges(
             inputs["senders"],
@@ -86,45 +96,49 @@ class InteractionNetwork(keras.Model):  # type: ignore[misc]
             keep=self.keep,
             fixed_sums=self.fixed_sums,
         )
-        as_written = self.shape.with_max or edges.pieces > 1  # in pieces for the sake of memory
+        as_written = self.shape.with_max or edges.pieces > 1
         messages = (Messages if as_written else ProjectedMessages)(self, edges)
-        again = (lambda function: function) if self.keep else keras.remat
-        encode = again(self.encode_nodes)
-        update = again(lambda *parts: parts[0] + self.update_nodes(ops.concatenate(parts, axis=-1)))
+
+        # Networks on nodes leave their gradients to the framework, and so need its way to compute again.
+        remat = (lambda function: function) if self.keep else keras.remat
+        encode = remat(self.encode_nodes)
+        update = remat(lambda *parts: parts[0] + self.update_nodes(ops.concatenate(parts, axis=-1)))
         last = self.shape.iterations - 1
 
-        def several(numbers: range, x: Tensor, *state: Tensor) -> tuple[Any, ...]:
+        def iterate(numbers: range, x: Tensor, *state: Tensor) -> tuple[Any, ...]:
             inner: tuple[Tensor, ...] = ()
             for number in numbers:
                 x = update(x, *state[1:])
-                state, made = messages.iterate(x, *state, final=number == last)
-                x, inner = _added(x, inner, made)
+                state, rows = messages.iterate(x, *state, final=number == last)
+                x, inner = _add_rows(x, inner, rows)
             return x, state, inner
 
+        # Only the states between blocks are kept, where a block has several iterations.
         x = encode(ops.cast(features, self.compute_dtype))
         state, encoded = messages.encode(x)
         inner: tuple[Tensor, ...] = ()
         for numbers in _blocks(self.shape.iterations, edges.pieces):
-            block = partial(several, numbers)
-            x, state, made = (keras.remat(block) if len(numbers) > 1 else block)(x, *state)
-            x, inner = _added(x, inner, made)
+            block = partial(iterate, numbers)
+            x, state, rows = (keras.remat(block) if len(numbers) > 1 else block)(x, *state)
+            x, inner = _add_rows(x, inner, rows)
         logits = messages.score(x, state, encoded, inner)
         return ops.cast(logits[:, 0], sum_dtype(logits.dtype))
 
 
-def _added(
+def _add_rows(
     x: Tensor, total: tuple[Tensor, ...], rows: tuple[Tensor, ...]
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The total with more rows, and x, which waits for it: a sum put off would keep all its terms."""
+    """Adds rows to a total, and lets x wait for it, because a sum that is put off keeps all its terms."""
     total = tuple(a + b for a, b in zip(total, rows, strict=True)) if total else rows
     return (x + zero_depending_on(*map(ops.stop_gradient, total)) if total else x), total
 
 
 def _blocks(iterations: int, pieces: int) -> list[range]:
-    """The iterations between two states that are kept.
+    """Returns the iterations between each two states that are kept.
 
-    Each, unless the edges are cut into pieces for the sake of memory: then, of n, about sqrt(n), so that
-    the kept states and those of one block, computed again, are few (Chen et al., arXiv:1604.06174).
+    Every state is kept, unless the edges are cut into pieces for the sake of memory. Then a block has about
+    sqrt(n) of n iterations, so that there are few kept states, and few states of one block that is computed
+    again (Chen et al., arXiv:1604.06174).
     """
     length = round(iterations**0.5) if pieces > 1 else 1
     return [range(start, min(start + length, iterations)) for start in range(0, iterations, length)]

@@ -14,7 +14,7 @@ GEV_PER_MM = 0.0003 * FIELD  # pt of a unit charge over the radius of its circle
 
 
 def find_tracks(nodes: int, senders: np.ndarray, receivers: np.ndarray) -> np.ndarray:
-    """Tracks as connected components of a graph.
+    """Finds tracks as connected components of a graph.
 
     Args:
         nodes: Hits in the graph.
@@ -22,8 +22,8 @@ def find_tracks(nodes: int, senders: np.ndarray, receivers: np.ndarray) -> np.nd
         receivers: (edges,) int, the other end.
 
     Returns:
-        (nodes,) int64, number of each hit's track, counted from 0; -1 where the component has fewer
-        than ``MINIMUM_HITS`` hits.
+        (nodes,) int64, the number of each hit's track, counted from 0. It is -1 for a hit whose component
+        has fewer than ``MINIMUM_HITS`` hits.
     """
     links = coo_array((np.ones(len(senders), bool), (senders, receivers)), shape=(nodes, nodes))
     _, component = connected_components(links, directed=False)
@@ -35,25 +35,25 @@ def find_tracks(nodes: int, senders: np.ndarray, receivers: np.ndarray) -> np.nd
 
 @dataclass(frozen=True)
 class Matches:
-    """Which tracks and particles belong together.
+    """The tracks and particles that belong together.
 
-    The rules are strict, so that exactly half or exactly three quarters are not enough. They are
-    those of DeZoort et al., Comput. Softw. Big Sci. 5 (2021) 26 (arXiv:2103.16701):
+    The rules are strict: exactly half or exactly three quarters are not enough. They are those of DeZoort
+    et al., Comput. Softw. Big Sci. 5 (2021) 26 (arXiv:2103.16701):
 
-    - double majority: more than 50 % of the track's hits are the particle's, and they are more than
+    - Double majority: more than 50 % of the track's hits are the particle's, and they are more than
       50 % of the particle's hits. A track has at most one such particle and a particle one such track.
     - LHC: more than 75 % of the track's hits are the particle's. A particle may have several such tracks.
 
     Attributes:
-        found: (particles,) bool, matched by double majority.
-        matched: (tracks,) bool, likewise.
-        duplicate: (tracks,) bool, LHC match to a particle of which another LHC match holds more hits
-            (as many, and comes first).
-        hits: (nodes,) bool, hits that a track and a particle matched by double majority share.
+        particle_found: (particles,) bool, True for a particle matched by double majority.
+        track_matched: (tracks,) bool, True for a track matched by double majority.
+        duplicate: (tracks,) bool, True for an LHC match to a particle of which another LHC match has more
+            hits, or as many and comes first.
+        hits: (nodes,) bool, True for a hit that a track and a particle matched by double majority share.
     """
 
-    found: np.ndarray
-    matched: np.ndarray
+    particle_found: np.ndarray
+    track_matched: np.ndarray
     duplicate: np.ndarray
     hits: np.ndarray
 
@@ -63,9 +63,10 @@ def match(track: np.ndarray, particle: np.ndarray, nhits: np.ndarray) -> Matches
 
     Args:
         track: (nodes,) int64 as ``find_tracks`` returns it.
-        particle: (nodes,) int, row of each hit's particle in ``nhits``; -1 for none.
+        particle: (nodes,) int, row of each hit's particle in ``nhits``, -1 for none.
         nhits: (particles,) int, hits of each particle in the graph.
     """
+    # Every pair of a track and a particle that share hits, and how many they share.
     size = np.bincount(track[track >= 0])
     members = np.flatnonzero((track >= 0) & (particle >= 0))
     pair, pair_of_member, shared = np.unique(
@@ -73,28 +74,30 @@ def match(track: np.ndarray, particle: np.ndarray, nhits: np.ndarray) -> Matches
     )
     track_of, particle_of = np.divmod(pair, len(nhits))
 
+    # Double majority: at most one pair of each track, and of each particle.
     double = (2 * shared > size[track_of]) & (2 * shared > nhits[particle_of])
-    found, matched = np.zeros(len(nhits), bool), np.zeros(len(size), bool)
-    found[particle_of[double]] = True
-    matched[track_of[double]] = True
+    particle_found, track_matched = np.zeros(len(nhits), bool), np.zeros(len(size), bool)
+    particle_found[particle_of[double]] = True
+    track_matched[track_of[double]] = True
     hits = np.zeros(len(track), bool)
     hits[members] = double[pair_of_member]
 
+    # LHC matches, sorted by particle and, of each particle, by shared hits: all but the first are duplicates.
     lhc = np.flatnonzero(4 * shared > 3 * size[track_of])
-    lhc = lhc[np.lexsort((-shared[lhc], particle_of[lhc]))]  # of each particle, the most hits first
-    again = particle_of[lhc[1:]] == particle_of[lhc[:-1]]
+    lhc = lhc[np.lexsort((-shared[lhc], particle_of[lhc]))]
+    is_further = particle_of[lhc[1:]] == particle_of[lhc[:-1]]
     duplicate = np.zeros(len(size), bool)
-    duplicate[track_of[lhc[1:][again]]] = True
-    return Matches(found, matched, duplicate, hits)
+    duplicate[track_of[lhc[1:][is_further]]] = True
+    return Matches(particle_found, track_matched, duplicate, hits)
 
 
 def estimate_pt_and_eta(track: np.ndarray, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rough pt and eta of tracks, as if they were helices from the origin.
+    """Estimates pt and eta of tracks roughly, as if they were helices from the origin.
 
-    Seen from the origin, the hits nearest to it and farthest from it stand at an angle of ``dphi``
-    in the transverse plane. All three points lie on the helix's circle, whose chord between the hits
-    is 2 R sin(dphi) (inscribed angle), so pt = 0.0003 B R = 0.0003 (B / 2) chord / abs(sin(dphi)) in
-    GeV, T and mm; for a stiff track 0.0003 / abs(dphi/dr) at 2 T. eta = asinh(z / r) of the farthest
+    Seen from the origin, the hits nearest to it and farthest from it have an angle of ``dphi`` between them
+    in the transverse plane. All three points are on the helix's circle, whose chord between the hits is
+    2 R sin(dphi) (inscribed angle). Therefore pt = 0.0003 B R = 0.0003 (B / 2) chord / abs(sin(dphi)) in
+    GeV, T and mm. For a stiff track at 2 T that is 0.0003 / abs(dphi/dr). eta is asinh(z / r) of the farthest
     hit. A displaced or a wrong track gets what the formula gives.
 
     Args:
@@ -102,7 +105,7 @@ def estimate_pt_and_eta(track: np.ndarray, position: np.ndarray) -> tuple[np.nda
         position: (nodes, 3) float, r in mm (above 0), phi in rad, z in mm.
 
     Returns:
-        (tracks,) pt in GeV and (tracks,) eta.
+        pt in GeV, (tracks,), and eta, (tracks,).
     """
     r, phi, z = position.astype(np.float64).T
     outwards = np.lexsort((np.hypot(r, z), track))  # track by track, from the origin outwards

@@ -16,14 +16,14 @@ from benchmarks.workloads.gnn_tracking.model import InteractionNetwork, Shape
 
 
 class GNNTrackingWorkload:
-    """See ``benchmarks.workload.Workload``."""
+    """The training of the interaction network, as ``benchmarks.workload.Workload`` says."""
 
     def prepare(self, config: GNNTrackingConfig, note: Callable[[str], None]) -> GraphEvents:
-        """Opens the graphs; makes hits and graphs where the cache lacks them."""
+        """Opens the graphs, and makes hits and graphs first if the cache lacks them."""
         return open_events(config, note)
 
     def build(self, config: GNNTrackingConfig, rng: np.random.Generator) -> Training:
-        """The published model and loss, and Adam."""
+        """Builds the published model and loss, and Adam."""
         shape = Shape(
             hidden=config.width,
             node_layers=config.node_layers,
@@ -45,7 +45,7 @@ class GNNTrackingWorkload:
         )
 
     def metrics(self) -> TrackingMetrics:
-        """An empty collection of the figures of merit."""
+        """Returns an empty collection of the figures of merit."""
         return TrackingMetrics()
 
 

@@ -1,4 +1,4 @@
-"""MLPF's configuration and presets; imports no framework."""
+"""MLPF's configuration and presets, which can be read without a framework."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from benchmarks.config import RunConfig, option
+from benchmarks.config import TrainingConfig, option
 from benchmarks.errors import UsageError
 
 CLASSES = 6
@@ -18,8 +18,8 @@ MIN_ACCURACY = 0.8
 
 
 @dataclass(frozen=True)
-class MLPFConfig(RunConfig):
-    """A training of MLPF; the defaults are the original benchmark's."""
+class MLPFConfig(TrainingConfig):
+    """A training of MLPF, with the original benchmark's values as defaults."""
 
     workload: ClassVar[str] = "mlpf"
 
@@ -42,29 +42,30 @@ class MLPFConfig(RunConfig):
     min_accuracy: float = option(MIN_ACCURACY, "accuracy below which a run has no score", low=0.0, high=1.0)
 
     def check(self) -> None:
-        """Looks at keys that depend on each other.
+        """Checks the keys that depend on each other.
 
         Raises:
-            UsageError: They do not fit together.
+            UsageError: ``pad_to`` and ``bin_size`` do not fit together.
         """
         super().check()
-        bins, rest = divmod(self.pad_to, self.bin_size)
-        if rest or not 2 <= bins <= MAX_BINS:
+        bins, remainder = divmod(self.pad_to, self.bin_size)
+        if remainder or not 2 <= bins <= MAX_BINS:
             raise UsageError(
                 f"pad_to: expected 2 to {MAX_BINS} times the bin_size of {self.bin_size}, got {self.pad_to}"
             )
 
     def lengths(self) -> tuple[int, ...]:
-        """Padded lengths that a batch may take, ascending."""
+        """Returns the padded lengths that a batch may take, in elements, ascending."""
         if self.padding == "fixed":
             return (self.pad_to,)
         return (*range(2 * self.bin_size, self.pad_to, 2 * self.bin_size), self.pad_to)
 
     def expected_memory_bytes(self) -> int:
-        """Peak memory that a training with this configuration is expected to take, in bytes.
+        """Returns the peak memory that a training is expected to take, in bytes.
 
-        Linear in the padded rows of a batch, plus the pair matrices of a bin for each row;
-        fitted to the peaks that ``make bench`` prints. A result holds the measured peak beside it.
+        The formula is linear in the padded rows of a batch, and adds a row of a bin's pair matrices for
+        each of them. It is fitted to the peaks that ``make bench`` prints. A result holds the measured
+        peak beside the expected one.
         """
         rows = self.batch_size * self.pad_to
         per_row, per_pair = {"float64": (246_000, 48), "float32": (123_000, 24)}.get(
@@ -73,7 +74,7 @@ class MLPFConfig(RunConfig):
         return 700_000_000 + rows * (per_row + per_pair * self.bin_size)
 
     def quality_failure(self, quality: Mapping[str, float]) -> str:
-        """Says in one line what of the quality is worse than the preset allows; empty if nothing is."""
+        """Returns a line that says which figure is worse than ``min_accuracy`` allows, or an empty string."""
         accuracy = quality["accuracy"]
         if accuracy >= self.min_accuracy:
             return ""
@@ -91,6 +92,8 @@ PRESETS: dict[str, MLPFConfig] = {
         pool_events=500,
         pad_to=1280,
         learning_rate=1e-3,
+        inference_seconds=2.0,
+        quiet_epoch_seconds=0.0,
     ),
     # The published reproducibility setting.
     "hepscore": MLPFConfig(epochs=5, batch_size=16, train_events=1100, validation_events=100),

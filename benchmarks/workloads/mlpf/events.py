@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.errors import UsageError
-from benchmarks.workload import Batch
+from benchmarks.workload import Batch, Purpose
 from benchmarks.workloads.mlpf.config import MLPFConfig
 from datasets import parallel
-from datasets.cache import cache_root
+from datasets.cache import cache_root, expand_home
 from datasets.delphes.generator import TABLE, DelphesSettings, generate
 from datasets.delphes.simulation import N_INPUTS, N_TARGETS
 from datasets.errors import DataError
@@ -22,13 +22,13 @@ Note = Callable[[str], None]
 
 
 def open_events(config: MLPFConfig, note: Note) -> ParticleFlowEvents:
-    """Opens and verifies the data set of a configuration; generates it where the cache lacks it.
+    """Opens and verifies the data set of a configuration, and generates it first if the cache lacks it.
 
     Raises:
-        DataError: It is damaged, too small, or cannot be made.
+        DataError: The data set is damaged, too small, or cannot be made.
     """
     if config.data:
-        return ParticleFlowEvents(open_store(Path(config.data)), config)
+        return ParticleFlowEvents(open_store(expand_home(config.data, "data")), config)
     folder = cached_folder(config)
     if not folder.exists():
         make(config, folder, note)
@@ -36,25 +36,34 @@ def open_events(config: MLPFConfig, note: Note) -> ParticleFlowEvents:
 
 
 def make(config: MLPFConfig, folder: Path | None, note: Note, intermediate: Path | None = None) -> Path:
-    """Generates the events of a configuration into a folder, or into their place in the cache.
+    """Generates the events of a configuration.
+
+    Args:
+        config: The configuration.
+        folder: Folder of the data set. None takes its place in the cache.
+        note: Takes a line of text now and then.
+        intermediate: None, because particle-flow events have no intermediate data.
+
+    Returns:
+        The folder of the data set.
 
     Raises:
-        UsageError: Intermediate data are asked for, and there are none.
+        UsageError: ``intermediate`` is not None.
         DataError: The generator is missing or fails, the folder exists, or the disk is full.
     """
     if intermediate is not None:
         raise UsageError(f"--intermediate {intermediate}: {config.workload} has none; leave the option out")
     target = folder or cached_folder(config)
     note(f"generating {config.train_events} training and {config.validation_events} validation events")
-    made = generate(
+    data_set = generate(
         settings(config), target, workers=config.threads or None, progress=parallel.tenths(note, "generated")
     )
-    note(f"events are in {made}")
-    return made
+    note(f"events are in {data_set}")
+    return data_set
 
 
 def settings(config: MLPFConfig) -> DelphesSettings:
-    """What the generator is asked for."""
+    """Returns the settings of the generator for a configuration."""
     return DelphesSettings(
         train_events=config.train_events,
         validation_events=config.validation_events,
@@ -65,14 +74,15 @@ def settings(config: MLPFConfig) -> DelphesSettings:
 
 
 def cached_folder(config: MLPFConfig) -> Path:
-    """Folder in the cache that holds the generated events of a configuration."""
+    """Returns the folder in the cache that holds the generated events of a configuration."""
     return cache_root() / f"mlpf-{settings(config).key()}"
 
 
 class ParticleFlowEvents:
     """The events of a run: inputs (batch, length, 12) and targets (batch, length, 7), float32.
 
-    Rows beyond the padded length are cut off at the end, as the original does: only towers are lost.
+    Columns are laid out as ``datasets.delphes.simulation`` says. Rows beyond the padded length are cut
+    off at the end, as in the original benchmark, so that only towers are lost.
     """
 
     def __init__(self, store: Store, config: MLPFConfig) -> None:
@@ -80,43 +90,50 @@ class ParticleFlowEvents:
         self._lengths = config.lengths()
         self._counts = {"train": config.train_events, "validation": config.validation_events}
         for split, count in self._counts.items():
-            there = len(store.split(split))
-            if there < count:
+            stored_count = len(store.split(split))
+            if stored_count < count:
                 raise DataError(
-                    f"{store.folder}: expected at least {count} {split} events, got {there}; "
+                    f"{store.folder}: expected at least {count} {split} events, got {stored_count}; "
                     f"lower --set {split}_events or generate more"
                 )
 
     @property
     def sha256(self) -> str:
-        """Hash of the data set's manifest."""
+        """Returns the hash of the data set's manifest."""
         return self._store.sha256
 
     def description(self) -> Mapping[str, Any]:
-        """The manifest without its list of files, and how much of the events the padding cuts off."""
-        about = {key: value for key, value in self._store.manifest.items() if key != "files"}
-        cut, rows = 0, 0
+        """Returns the manifest without its list of files, and how many elements the padding cuts off."""
+        manifest = {key: value for key, value in self._store.manifest.items() if key != "files"}
+        elements, elements_cut_off = 0, 0
         for split, count in self._counts.items():
             sizes = np.diff(self._store.split(split).table(TABLE).offsets[: count + 1])
-            cut += int(np.maximum(sizes - self._lengths[-1], 0).sum())
-            rows += int(sizes.sum())
-        return {**about, "elements": rows, "elements_cut_off": cut}
+            elements += int(sizes.sum())
+            elements_cut_off += int(np.maximum(sizes - self._lengths[-1], 0).sum())
+        return {**manifest, "elements": elements, "elements_cut_off": elements_cut_off}
 
-    def batches(self, split: str, batch_size: int, rank: int = 0, ranks: int = 1) -> Iterator[Batch]:
-        """Batches in stored order; the last one may hold fewer events."""
+    def batches(
+        self,
+        split: str,
+        batch_size: int,
+        rank: int = 0,
+        ranks: int = 1,
+        *,
+        purpose: Purpose = "validation",
+    ) -> Iterator[Batch]:
+        """Yields padded batches in stored order, as ``Events.batches`` says. The metrics read the targets."""
         table = self._store.split(split).table(TABLE)
         count = self._counts[split]
-        longest = self._lengths[-1]
         for start in range(rank * batch_size, count, ranks * batch_size):
-            edges = table.offsets[start : min(start + batch_size, count) + 1]
-            sizes = np.minimum(np.diff(edges), longest)
+            # Events are stored one after the other: event i has the rows from offset i to offset i + 1.
+            offsets = table.offsets[start : min(start + batch_size, count) + 1]
+            sizes = np.minimum(np.diff(offsets), self._lengths[-1])
             length = next(length for length in self._lengths if length >= sizes.max(initial=0))
-            shape = (len(sizes), length)
-            inputs = np.zeros((*shape, N_INPUTS), np.float32)
-            targets = np.zeros((*shape, N_TARGETS), np.float32)
-            for event, (first, size) in enumerate(zip(edges, sizes, strict=False)):
-                inputs[event, :size] = table.columns["inputs"][first : first + size]
-                targets[event, :size] = table.columns["targets"][first : first + size]
+
+            inputs = _pad(table.columns["inputs"], offsets, sizes, (len(sizes), length, N_INPUTS))
+            targets = None
+            if purpose != "inference":
+                targets = _pad(table.columns["targets"], offsets, sizes, (len(sizes), length, N_TARGETS))
             yield Batch(
                 inputs=inputs,
                 targets=targets,
@@ -125,3 +142,11 @@ class ParticleFlowEvents:
                 padded_elements=len(sizes) * length,
                 denominators=(len(sizes) * length,),
             )
+
+
+def _pad(rows: np.ndarray, offsets: np.ndarray, sizes: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Copies ``sizes`` rows from each offset on into an array of zeros of (events, length, columns)."""
+    padded = np.zeros(shape, np.float32)
+    for event, (first, size) in enumerate(zip(offsets, sizes, strict=False)):
+        padded[event, :size] = rows[first : first + size]
+    return padded

@@ -16,16 +16,16 @@ MIN_PROBABILITY = 1e-7
 
 
 def mlpf_loss(predictions: Tensor, targets: Tensor, inputs: Tensor) -> Tensor:
-    """Classification and regression loss, a scalar.
+    """Returns the classification and regression loss, a scalar.
 
-    Cross-entropy of the class (weight: real elements), squared error of the charge and 100 times
-    the Huber losses of pt, eta, sin phi, cos phi and energy (weight: real elements with a particle),
-    each summed and divided by events x padded elements: the original's denominator counts padding.
+    Real elements contribute the cross-entropy of the class. Real elements with a particle contribute the
+    squared error of the charge and 100 times the Huber losses of pt, eta, sin phi, cos phi and energy.
+    The sum is divided by events x padded elements, because the original's denominator counts padding.
 
     Args:
-        predictions: (events, elements, 12), see ``model``.
+        predictions: (events, elements, 12), laid out as ``model`` says.
         targets: (events, elements, 7): class, charge, pt, eta, sin phi, cos phi, energy.
-        inputs: (events, elements, 12).
+        inputs: (events, elements, 12), of which column 0 is 0 on padding.
     """
     dtype = predictions.dtype
     targets = ops.cast(targets, dtype)

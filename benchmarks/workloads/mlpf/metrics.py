@@ -14,11 +14,13 @@ from benchmarks.workloads.mlpf.config import CLASSES
 class ParticleFlowMetrics:
     """Classification accuracy and momentum response, collected batch by batch.
 
-    ``accuracy``: share of real elements whose class is right. ``accuracy_padded``: the original's
-    own figure, over padded rows too, which always count as right; the one to compare with published
-    values. ``recall_macro``: mean over the classes present of the share found.
-    ``pt_response_median`` and ``energy_response_median``: predicted over true, for real elements with
-    a particle; ``..._iqr``: the distance between the quartiles.
+    - ``accuracy``: share of the real elements whose class is right.
+    - ``accuracy_padded``: the original benchmark's figure, in which padded rows count, too, and always as
+      right. This is the one to compare with published values.
+    - ``recall_macro``: share of a class that is recognised, as the mean over the classes that occur.
+    - ``pt_response_median`` and ``energy_response_median``: predicted over true, for real elements with
+      a particle.
+    - ``pt_response_iqr`` and ``energy_response_iqr``: the distance between the quartiles of the same.
     """
 
     def __init__(self) -> None:
@@ -27,7 +29,7 @@ class ParticleFlowMetrics:
         self._responses: dict[str, list[np.ndarray]] = {"pt": [], "energy": []}
 
     def update(self, predictions: np.ndarray, batch: Batch) -> None:
-        """Takes in predictions laid out as ``model`` says."""
+        """Adds predictions, laid out as ``model`` says, and the targets of their batch."""
         real = batch.inputs[..., 0] != 0
         predicted = predictions[real]
         targets = batch.targets[real]
@@ -36,20 +38,20 @@ class ParticleFlowMetrics:
         self._confusion += np.bincount(cells, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
         self._padding += int((~real).sum())
         for name, column in (("pt", 2), ("energy", 6)):
-            known = (truth != 0) & (targets[:, column] > 0)
+            comparable = (truth != 0) & (targets[:, column] > 0)
             # Targets start with the class, predictions with the class logits.
-            ratio = predicted[known, column - 1 + CLASSES] / targets[known, column]
+            ratio = predicted[comparable, column - 1 + CLASSES] / targets[comparable, column]
             self._responses[name].append(ratio.astype(np.float32))
 
     def merge(self, other: ParticleFlowMetrics) -> None:
-        """Takes in what another of its kind has collected."""
+        """Adds what another collection holds."""
         self._confusion += other._confusion
         self._padding += other._padding
         for name, parts in other._responses.items():
             self._responses[name] += parts
 
     def result(self) -> dict[str, float]:
-        """The figures over all batches so far."""
+        """Returns the figures of merit over all batches so far."""
         right = int(np.trace(self._confusion))
         real = int(self._confusion.sum())
         present = self._confusion.sum(axis=1)
@@ -66,5 +68,5 @@ class ParticleFlowMetrics:
         return figures
 
     def breakdown(self) -> Mapping[str, Any]:
-        """Nothing: the figures are whole."""
+        """Returns an empty mapping, because no figure is broken down."""
         return {}

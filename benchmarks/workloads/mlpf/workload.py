@@ -16,14 +16,14 @@ from benchmarks.workloads.mlpf.model import MLPF
 
 
 class MLPFWorkload:
-    """See ``benchmarks.workload.Workload``."""
+    """The training of MLPF, as ``benchmarks.workload.Workload`` says."""
 
     def prepare(self, config: MLPFConfig, note: Callable[[str], None]) -> ParticleFlowEvents:
-        """Opens the data set; generates it where the cache lacks it."""
+        """Opens the data set, and generates it first if the cache lacks it."""
         return open_events(config, note)
 
     def build(self, config: MLPFConfig, rng: np.random.Generator) -> Training:
-        """The published model, loss, optimiser and schedule."""
+        """Builds the published model, loss, optimiser and schedule."""
         schedule = keras.optimizers.schedules.ExponentialDecay(
             config.learning_rate, DECAY_STEPS, DECAY_RATE, staircase=True
         )
@@ -34,7 +34,7 @@ class MLPFWorkload:
         )
 
     def metrics(self) -> ParticleFlowMetrics:
-        """An empty collection of the figures of merit."""
+        """Returns an empty collection of the figures of merit."""
         return ParticleFlowMetrics()
 
 

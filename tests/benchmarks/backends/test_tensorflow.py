@@ -1,5 +1,7 @@
 """TensorFlow's training step in float16, on a model small enough for a CPU, which has no such products."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,24 @@ keras = pytest.importorskip("keras", reason="models are written in Keras")
 pytest.importorskip("tensorflow", reason="this is TensorFlow's backend")
 
 from benchmarks.backends import tensorflow as backend  # noqa: E402
+from benchmarks.ranks.place import Place  # noqa: E402
 from benchmarks.workload import Training  # noqa: E402
+
+
+def test_a_process_opens_one_gpu(monkeypatch):
+    """The first that it sees, or that of its local rank; the others stay without a context."""
+    visible, grown = [], []
+    devices = ["gpu 0", "gpu 1", "gpu 2"]
+    monkeypatch.setattr(backend.tf.config, "list_physical_devices", lambda _: devices)
+    monkeypatch.setattr(backend.tf.config, "set_visible_devices", lambda gpus, _: visible.append(gpus))
+    monkeypatch.setattr(backend.tf.config.experimental, "set_memory_growth", lambda gpu, _: grown.append(gpu))
+    monkeypatch.setattr(backend.tf.config.threading, "set_intra_op_parallelism_threads", lambda _: None)
+    monkeypatch.setattr(backend.tf.config.threading, "set_inter_op_parallelism_threads", lambda _: None)
+    config = SimpleNamespace(threads=1, seed=1, deterministic="off", precision="float32")
+    backend.configure(config)
+    backend.configure(config, Place(rank=2, size=4, local_rank=2, local_size=4))
+    assert visible == [["gpu 0"], ["gpu 2"]]
+    assert grown == ["gpu 0", "gpu 2"]
 
 
 def test_float16_scales_the_loss_for_the_gradient_and_not_for_the_record():

@@ -1,4 +1,4 @@
-"""A run in a container: the engine's command, what is refused, and, with real engines, what is left."""
+"""A run in a container: the engine's command, what is refused and, with real engines, what is left behind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ import requests
 
 from benchmarks.config import Resolved, resolve
 from benchmarks.errors import RunFailedError, UsageError
-from benchmarks.launchers.container import container
+from benchmarks.launchers.container import plan_container
+from benchmarks.output import RunOptions
 from benchmarks.workload import presets
 from tests import toy_image
 from tests.command import HEPBENCH, command, environment, hepbench, names, read, refused, start
@@ -34,14 +35,15 @@ def resolved(workload: str = "mlpf") -> Resolved:
     return resolve("smoke", presets(workload)["smoke"])
 
 
-def command_line(engine: str, given: dict[str, Any], image: str | None = None, debug: bool = False) -> str:
-    """For results in a folder whose name has everything that separates fields elsewhere."""
-    return container(engine, image, resolved(), given, Path("/a, b:c"), debug=debug).command_line()
+def command_line(engine: str, settings: dict[str, Any], image: str | None = None, debug: bool = False) -> str:
+    """Returns the command for a results folder whose name has every character that may separate fields."""
+    options = RunOptions(Path("/a, b:c"), debug=debug)
+    return plan_container(engine, image, resolved(), settings, options).command_line()
 
 
 def test_what_docker_is_told() -> None:
-    given = {"epochs": "2", "batch_size": None, "seed": "3", "set": (), "config": None}
-    assert command_line("docker", given, "i:v1") == (
+    settings = {"epochs": "2", "batch_size": None, "seed": "3", "set": (), "config": None}
+    assert command_line("docker", settings, "i:v1") == (
         f"docker run --rm --label=hepbench.run --user={USER} --read-only --cap-drop=ALL"
         " --security-opt=no-new-privileges --network=none --tmpfs=/tmp --shm-size=1073741824"
         """ '--mount=type=bind,"source=/a, b:c",target=/results' i:v1"""
@@ -82,11 +84,11 @@ def test_only_gpus_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_the_image_is_that_of_this_version(monkeypatch: pytest.MonkeyPatch, engine: str, image: str) -> None:
     monkeypatch.setattr("benchmarks.launchers.container.version", lambda _: "0.1.0")
-    assert container(engine, None, resolved("gnn_tracking"), {}, None, debug=False).image == image
+    assert plan_container(engine, None, resolved("gnn_tracking"), {}, RunOptions()).image == image
 
 
 @pytest.mark.parametrize(
-    ("given", "flag"),
+    ("settings", "flag"),
     [
         ({"set": ("train_events=4",)}, "--set"),
         ({"config": Path("a.yaml")}, "--config"),
@@ -99,9 +101,9 @@ def test_the_image_is_that_of_this_version(monkeypatch: pytest.MonkeyPatch, engi
         ({"lr_scaling": "sqrt"}, "--lr-scaling"),
     ],
 )
-def test_what_an_image_does_not_take_is_refused(given: dict[str, Any], flag: str) -> None:
+def test_what_an_image_does_not_take_is_refused(settings: dict[str, Any], flag: str) -> None:
     with pytest.raises(UsageError) as caught:
-        command_line("docker", given)
+        command_line("docker", settings)
     assert str(caught.value) == (
         f"{flag}: a container takes --preset, --epochs, --batch-size, --seed, --precision, --threads, --gpus"
         " only; leave it out, or run without --engine"
@@ -137,7 +139,7 @@ def test_a_result_is_not_replaced_unasked(tmp_path: Path) -> None:
 
 
 def unavailable(engine: str, folder: Path, *arguments: str, **options: Any) -> str:
-    """The line of a call that ends before a container; it leaves no folder."""
+    """Returns the line of a call that ends before a container starts, and checks that it leaves no folder."""
     call = ["run", "mlpf", "--engine", engine, "--output", folder / "out", *arguments]
     line = refused(hepbench(*call, **options), 2)
     assert not (folder / "out").exists()
@@ -162,7 +164,7 @@ def test_no_permission_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(docker, "from_env", forbidden)
     with (
         pytest.raises(UsageError) as caught,
-        container("docker", "i", resolved(), {}, tmp_path, debug=False).running(),
+        plan_container("docker", "i", resolved(), {}, RunOptions(tmp_path)).running(),
     ):
         raise AssertionError
     assert str(caught.value) == (
@@ -172,20 +174,20 @@ def test_no_permission_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("raised", "line"),
+    ("error", "line"),
     [
         (docker.errors.APIError("500", explanation="no space left\n"), "Docker cannot run i: no space left"),
         (requests.ConnectionError("it is gone"), "lost the Docker daemon: it is gone"),
     ],
 )
 def test_a_failure_of_docker_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception, line: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, line: str
 ) -> None:
-    client = Mock(**{"containers.create.side_effect": raised})
+    client = Mock(**{"containers.create.side_effect": error})
     monkeypatch.setattr(docker, "from_env", lambda: client)
     with (
         pytest.raises(RunFailedError) as caught,
-        container("docker", "i", resolved(), {}, tmp_path, debug=False).running(),
+        plan_container("docker", "i", resolved(), {}, RunOptions(tmp_path)).running(),
     ):
         raise AssertionError
     assert str(caught.value) == line
@@ -215,12 +217,12 @@ def test_something_else_than_a_sif_is_one_line(tmp_path: Path, kind: str) -> Non
     if kind == "text":
         image.write_text("#!/bin/sh\n" * 10, encoding="utf-8")
     line = unavailable("apptainer", tmp_path, "--image", str(image), env={"PATH": str(program.parent)})
-    found = {
+    reasons = {
         "missing": "No such file or directory",
         "folder": "Is a directory",
         "text": "expected a SIF file, got something else",
     }
-    assert line == f"--image {image}: {found[kind]}; make it with make sif"
+    assert line == f"--image {image}: {reasons[kind]}; make it with make sif"
 
 
 # With real engines, and an image that takes no time.
@@ -247,12 +249,12 @@ def apptainer_toy(files: Path) -> Toy:
 
 @pytest.fixture(params=["docker", "apptainer"])
 def toy(request: pytest.FixtureRequest) -> Toy:
-    wanted: Toy = request.getfixturevalue(f"{request.param}_toy")
-    return wanted
+    toy: Toy = request.getfixturevalue(f"{request.param}_toy")
+    return toy
 
 
 def left_behind(toy: Toy, folder: Path) -> list[str]:
-    """Containers and processes of a run into a folder."""
+    """Returns the containers or processes of a run into a folder that still exist."""
     listed = ["docker", "ps", "--all", "--quiet", "--filter", f"ancestor={toy.image}"]
     if toy.engine == "docker":
         return subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
@@ -340,7 +342,7 @@ def test_a_signal_ends_the_container(toy: Toy, tmp_path: Path, number: signal.Si
 
 @pytest.mark.container
 def test_a_signal_is_sent_again_to_a_container_that_is_just_starting(toy: Toy, tmp_path: Path) -> None:
-    """The first process of a container does not even die of a signal that it has no handler for."""
+    """A signal without a handler does not even kill the first process of a container."""
     with start(*toy.arguments(tmp_path, toy_image.STARTS)) as process:
         wait_for(process, "still there")
         process.send_signal(signal.SIGTERM)
@@ -351,7 +353,8 @@ def test_a_signal_is_sent_again_to_a_container_that_is_just_starting(toy: Toy, t
 
 @pytest.mark.container
 def test_a_container_that_does_not_listen_is_ended_by_force(toy: Toy, tmp_path: Path) -> None:
-    code = "from benchmarks import cli, engine; engine.GRACE_SECONDS = 1; cli.main()"
+    code = "from benchmarks import cli; from benchmarks.launchers import container;"
+    code += "container.GRACE_SECONDS = 1; cli.main()"
     call = [sys.executable, "-c", code, *toy.arguments(tmp_path, toy_image.DEAF)]
     with subprocess.Popen(call, stderr=subprocess.PIPE, text=True, env=environment({})) as process:
         wait_for(process, "still there")
@@ -364,7 +367,7 @@ def test_a_container_that_does_not_listen_is_ended_by_force(toy: Toy, tmp_path: 
 
 @pytest.mark.container
 def test_a_crash_of_ours_leaves_no_container(toy: Toy, tmp_path: Path) -> None:
-    """Nobody reads its standard error any more."""
+    """The program crashes because nobody reads its standard error any more."""
     call = command(*toy.arguments(tmp_path, toy_image.WAITS), program=HEPBENCH)
     with subprocess.Popen(call, stderr=subprocess.PIPE, text=True, env=environment({})) as process:
         wait_for(process, "still there")
@@ -394,7 +397,7 @@ def test_the_printed_command_starts_the_same_container(docker_toy: Toy, tmp_path
 
 
 def settings_of(name: str) -> dict[str, Any]:
-    """What the container may do and is to do; how it goes, the printed command says in another way."""
+    """Returns the settings of a container but those of its end, which the printed command has otherwise."""
     inspected = subprocess.run(["docker", "inspect", name], capture_output=True, check=True).stdout
     (answer,) = json.loads(inspected)
     host = {key: value or None for key, value in answer["HostConfig"].items()}

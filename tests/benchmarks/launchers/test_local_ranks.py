@@ -48,8 +48,8 @@ class Running:
         self.family = self.launcher.children(recursive=True)
         self.ranks = {int(each.environ()["HOROVOD_RANK"]): each for each in self.launcher.children()}
 
-    def ended(self, since: float) -> tuple[int, dict[str, Any], str]:
-        """Exit code, result and words of the run, once everything of it is gone, in time."""
+    def wait_for_end(self, since: float) -> tuple[int, dict[str, Any], str]:
+        """Returns exit code, result and words of the run, and checks that all of it is gone in time."""
         _, stderr = self.process.communicate(timeout=LIMIT_SECONDS)
         _, alive = psutil.wait_procs(self.family, timeout=LIMIT_SECONDS)
         assert alive == []
@@ -66,7 +66,7 @@ class Running:
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
-    """The run has replaced a result and a summary, which must not survive it."""
+    """Starts a run, and removes what is left of it."""
     run = Running(tmp_path / "run")
     yield run
     run.clear_away()
@@ -74,10 +74,10 @@ def running(tmp_path: Path) -> Iterator[Running]:
 
 @pytest.mark.slow
 def test_a_killed_rank_ends_the_run(running: Running) -> None:
-    """Rank 0 writes what there is: which rank, when, and the epochs before."""
+    """Rank 0 writes which rank is lost, when, and the epochs before."""
     since = time.monotonic()
     running.ranks[1].kill()
-    code, result, stderr = running.ended(since)
+    code, result, stderr = running.wait_for_end(since)
     assert code == 1
     assert (result["status"], result["world_size"]) == ("failed", 2)
     assert re.fullmatch(r"killed by SIGKILL \(rank 1, \d+ s after the start\)", result["reason"])
@@ -87,10 +87,10 @@ def test_a_killed_rank_ends_the_run(running: Running) -> None:
 
 @pytest.mark.slow
 def test_a_killed_rank_0_leaves_a_result_all_the_same(running: Running) -> None:
-    """The launcher writes it."""
+    """The launcher writes the result."""
     since = time.monotonic()
     running.ranks[0].kill()
-    code, result, stderr = running.ended(since)
+    code, result, stderr = running.wait_for_end(since)
     assert code == 1
     assert (result["status"], result["world_size"], result["epochs"]) == ("failed", 2, [])
     assert re.fullmatch(r"killed by SIGKILL \(rank 0, \d+ s after the start\)", result["reason"])
@@ -104,7 +104,7 @@ def test_a_killed_rank_0_leaves_a_result_all_the_same(running: Running) -> None:
 def test_a_rank_that_hangs_ends_the_run(running: Running, rank: int) -> None:
     since = time.monotonic()
     running.ranks[rank].suspend()
-    code, result, _ = running.ended(since)
+    code, result, _ = running.wait_for_end(since)
     assert (code, result["status"]) == (1, "failed")
     assert re.fullmatch(rf"stopped for 10 s \(rank {rank}, \d+ s after the start\)", result["reason"])
 
@@ -113,7 +113,7 @@ def test_a_rank_that_hangs_ends_the_run(running: Running, rank: int) -> None:
 def test_a_scheduler_ends_the_run(running: Running) -> None:
     since = time.monotonic()
     running.process.terminate()
-    code, result, _ = running.ended(since)
+    code, result, _ = running.wait_for_end(since)
     assert code == 143
     assert result["status"] == "interrupted"
     assert result["reason"].startswith("SIGTERM")
@@ -124,7 +124,7 @@ def test_a_scheduler_ends_the_run(running: Running) -> None:
 def test_a_scheduler_that_tells_one_rank_ends_the_run(running: Running) -> None:
     since = time.monotonic()
     running.ranks[1].terminate()
-    code, result, _ = running.ended(since)
+    code, result, _ = running.wait_for_end(since)
     assert code == 143
     assert result["status"] == "interrupted"
     assert re.fullmatch(r"SIGTERM \(rank 1, \d+ s after the start\)", result["reason"])
@@ -141,7 +141,7 @@ def test_a_launcher_that_is_killed_takes_its_ranks_along(running: Running) -> No
 
 @pytest.mark.slow
 def test_two_ranks_train_as_one_and_leave_a_score(tmp_path: Path) -> None:
-    """Steps of four events and of two, so that losses are 4 and 1; one core each, where there are two."""
+    """Steps have four events and two, so that losses are 4 and 1. Each rank has cores of its own."""
     answer = run_line(tmp_path, "--ranks", 2, "--set", "train_events=6")
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr.splitlines()[0] == "2 ranks on 1 node(s), started by hepbench run --ranks"
@@ -172,7 +172,7 @@ def test_a_loss_that_is_lost_ends_all_ranks(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_rank_that_fails_at_start_ends_the_run(tmp_path: Path) -> None:
-    """Before the ranks have met: the launcher tells rank 0, which waits for it."""
+    """The ranks have not met yet, and the launcher tells rank 0, which waits for the other."""
     answer = run_line(tmp_path, *CALL, env={"LINE_FAILS": "1"}, timeout=LIMIT_SECONDS)
     assert answer.returncode == 1
     result = read(tmp_path / "result.json")
@@ -187,7 +187,7 @@ def test_a_rank_that_fails_at_start_ends_the_run(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_rank_that_fails_with_its_events_ends_the_run(tmp_path: Path) -> None:
-    """After they have met."""
+    """The ranks have met before."""
     answer = run_line(tmp_path, *CALL, "--set", "trouble=rank 1", timeout=2 * LIMIT_SECONDS)
     assert answer.returncode == 1
     reason = read(tmp_path / "result.json")["reason"]
@@ -203,7 +203,7 @@ def test_what_rank_0_refuses_is_one_line_and_no_file(tmp_path: Path) -> None:
 
 
 def start_as_srun(folder: Path, *options: object, **env: str) -> list[subprocess.Popen[str]]:
-    """Ranks with all that Slurm is here for."""
+    """Starts two ranks with the variables of Slurm, which is all that they need of it."""
     call = ["run", "line", "--ranks", 2, "--output", folder, *options]
     step = {"STEP_ID": os.getpid(), "STEP_NUM_TASKS": 2, "STEP_TASKS_PER_NODE": 2, "NODEID": 0, "JOB_ID": 1}
     ranks = [{f"SLURM_{name}": str(value) for name, value in step.items()} for _ in range(2)]
@@ -229,7 +229,7 @@ LAUNCHERS = {
 
 
 def start_with(launcher: str, folder: Path, *options: object) -> subprocess.Popen[str]:
-    """Two ranks, started by a real launcher."""
+    """Starts two ranks by a real launcher."""
     program = Path(sys.executable).with_name(launcher)
     call = command("run", "line", "--ranks", 2, "--output", folder, *options, program=LINE)
     return subprocess.Popen(
@@ -260,7 +260,7 @@ def test_ranks_of_a_real_launcher_join(launcher: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_a_real_launcher_that_loses_a_rank(launcher: str, tmp_path: Path) -> None:
-    """It stops rank 0, which says that, or who is lost where it was waiting for a message of that rank."""
+    """The launcher stops rank 0, which says so, or who is lost if it waits for a message of that rank."""
     process = start_with(launcher, tmp_path, *FOREVER)
     family: list[psutil.Process] = []
     try:
@@ -288,7 +288,7 @@ def test_a_real_launcher_that_loses_a_rank(launcher: str, tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_a_rank_of_others_that_hangs_is_named(tmp_path: Path) -> None:
-    """Nobody watches the processes; the launcher ends what is left, ``WAIT_SECONDS`` after the first end."""
+    """Nobody watches the processes. Slurm would kill what is left ``WAIT_SECONDS`` after the first end."""
     ranks = start_as_srun(tmp_path, *FOREVER)
     assert ranks[0].stderr is not None
     next(line for line in ranks[0].stderr if line.startswith("epoch 1/"))
@@ -311,7 +311,7 @@ def test_a_rank_of_others_that_hangs_is_named(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("older", [False, True])
 def test_a_rank_0_of_others_that_is_killed_leaves_a_result_all_the_same(tmp_path: Path, older: bool) -> None:
-    """Another rank writes it, also where it was to replace an older one."""
+    """Another rank writes the result, also where an older one was to be replaced."""
     if older:
         (tmp_path / "result.json").write_text('{"status": "ok"}', encoding="utf-8")
     first, last = start_as_srun(tmp_path, "--force", *FOREVER)
@@ -339,7 +339,7 @@ def test_a_rank_0_of_others_that_is_killed_leaves_a_result_all_the_same(tmp_path
 
 @pytest.mark.slow
 def test_a_rank_of_others_that_fails_at_start_is_named(tmp_path: Path) -> None:
-    """The launcher, which saw it end, sends SIGTERM to the other one after a while."""
+    """The launcher saw the rank end, and sends SIGTERM to the other rank after a while."""
     first, last = start_as_srun(tmp_path, "--set", "train_events=4", LINE_FAILS="1")
     last.communicate(timeout=LIMIT_SECONDS)
     until = time.monotonic() + LIMIT_SECONDS

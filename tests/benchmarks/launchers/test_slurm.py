@@ -21,7 +21,7 @@ SHIPPED = (
 
 
 def program(folder: Path, name: str, script: str) -> dict[str, str]:
-    """Variables with which a program of this script is found first."""
+    """Makes a program of a script, and returns variables with which it is found first."""
     folder.mkdir(exist_ok=True)
     (folder / name).write_text(f"#!/bin/sh\n{script}\n")
     (folder / name).chmod(0o755)

@@ -22,7 +22,7 @@ FILES = ["line_summary.json", "result.json", "run.log"]
 
 
 def comparison(stdout: str) -> list[list[str]]:
-    """The cells of the table at the end, which begins with an empty line."""
+    """Returns the cells of the table at the end, which begins with an empty line."""
     table = stdout.rpartition("\n\n")[0].rpartition("\n\n")[2]
     return [re.split(r"\s{2,}", line.strip()) for line in table.splitlines()]
 
@@ -52,7 +52,7 @@ def test_without_output_the_folder_is_named_after_the_run(tmp_path: Path) -> Non
 
 
 def test_the_runs_are_started_as_the_sweep_was(tmp_path: Path) -> None:
-    """By a script, with options for the interpreter; the folder and the script are relative."""
+    """A script starts the sweep with options for the interpreter. The folder and the script are relative."""
     (tmp_path / "script.py").write_text("import tests.line.__main__", encoding="utf-8")
     (tmp_path / "settings.yaml").write_text("validation_events: 2\nseed: 9\n", encoding="utf-8")
     arguments = ["run", "line", "--config=settings.yaml", "--no-xla", "--sweep=seed=3", "--output=out"]
@@ -91,7 +91,7 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
 
 
 def test_a_run_without_a_result_is_not_given_an_older_one(tmp_path: Path) -> None:
-    """The folder of the value holds a good result; the run does not come as far as its data."""
+    """The folder of the value holds a good result, and the run does not come as far as its data."""
     older = tmp_path / "data-%2Fnowhere"
     assert run_line(older, "--quiet").returncode == 0
     answer = run_line(tmp_path, "--sweep=data=/nowhere,/", "--force")
@@ -114,7 +114,7 @@ def test_nothing_is_left_where_no_run_came_to_a_result(tmp_path: Path) -> None:
 
 
 def test_results_are_not_overwritten_without_force(tmp_path: Path) -> None:
-    """Every folder is looked at before the first run starts."""
+    """Every folder is checked before the first run starts."""
     assert run_line(tmp_path / "seed-4", "--set=seed=1").returncode == 0
     line = refused(run_line(tmp_path, "--sweep=seed=3,4"), 2)
     existing = tmp_path / "seed-4" / "result.json"
@@ -189,7 +189,7 @@ def test_a_key_is_swept_or_given_as_a_flag(sweep: str, flag: str, name: str, tmp
 def test_a_stopped_sweep_keeps_what_it_has(
     number: int, code: int, reason: str, tell: Callable[[int, int], None], tmp_path: Path
 ) -> None:
-    """A signal to the sweep alone, as from kill, or to its run as well, as from a terminal."""
+    """A signal goes to the sweep alone, as from kill, or to its run as well, as from a terminal."""
     process = start(
         *("run", "line", "--output", tmp_path, "--sweep=wait=0,0.05,0.06", "--epochs=50"),
         program=LINE,

@@ -12,12 +12,15 @@ from benchmarks.ranks.place import (
     LOOPBACK,
     Place,
     address_towards,
-    asked_for,
     first_host,
-    found,
+    handles_of,
+    handles_of_node,
     interface_of,
+    place_from_environment,
+    resolve_rank_count,
     share,
 )
+from tests.benchmarks.machine.fake_nvml import FakeNvml
 
 HOROVODRUN = {
     "HOROVOD_RANK": "5",
@@ -48,38 +51,40 @@ SRUN = {
 
 
 def test_a_process_without_a_launcher_is_alone() -> None:
-    assert found({}) is ALONE
+    assert place_from_environment({}) is ALONE
     assert (ALONE.rank, ALONE.size, ALONE.launcher) == (0, 1, "")
 
 
 def test_horovodrun_says_everything() -> None:
-    place = found(HOROVODRUN)
+    place = place_from_environment(HOROVODRUN)
     assert place == Place(5, 8, 1, 4, node=1, nodes=2, launcher="horovodrun", host="10.0.0.1", port=1234)
     assert HOROVODRUN.items() <= place.variables().items()  # which are what Horovod reads
 
 
 def test_ranks_of_mpirun_meet_at_a_port_of_their_launcher() -> None:
-    place = found(MPIRUN)
+    place = place_from_environment(MPIRUN)
     assert (place.rank, place.size, place.local_rank, place.local_size) == (1, 2, 1, 2)
-    assert (place.launcher, place.host, place.serves) == ("mpirun", "127.0.0.1", False)
-    first = found({**MPIRUN, "OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_LOCAL_RANK": "0"})
-    assert first.serves
+    assert (place.launcher, place.host, place.serves_store) == ("mpirun", "127.0.0.1", False)
+    first = place_from_environment({**MPIRUN, "OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_LOCAL_RANK": "0"})
+    assert first.serves_store
     assert first.port == place.port
     assert 20_000 <= place.port < 32_000
 
 
 def test_ranks_of_srun_meet_on_the_first_node() -> None:
-    place = found(SRUN)
+    place = place_from_environment(SRUN)
     assert (place.rank, place.size, place.local_rank, place.local_size) == (3, 4, 1, 2)
     assert (place.node, place.nodes, place.launcher) == (1, 2, "srun")
-    assert (place.host, place.serves) == ("gpu03", False)
-    first = found({**SRUN, "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"})
-    assert (first.serves, first.port) == (True, place.port)
-    assert found({**SRUN, "SLURM_STEP_ID": "1"}).port != place.port
+    assert (place.host, place.serves_store) == ("gpu03", False)
+    first = place_from_environment({**SRUN, "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"})
+    assert (first.serves_store, first.port) == (True, place.port)
+    assert place_from_environment({**SRUN, "SLURM_STEP_ID": "1"}).port != place.port
 
 
 def test_a_step_on_one_node_needs_no_network() -> None:
-    place = found({**SRUN, "SLURM_STEP_TASKS_PER_NODE": "4", "SLURM_NODEID": "0", "SLURM_LOCALID": "3"})
+    place = place_from_environment(
+        {**SRUN, "SLURM_STEP_TASKS_PER_NODE": "4", "SLURM_NODEID": "0", "SLURM_LOCALID": "3"}
+    )
     assert (place.nodes, place.local_size, place.host) == (1, 4, LOOPBACK)
 
 
@@ -90,17 +95,17 @@ def test_the_interface_that_leads_to_a_host() -> None:
 
 def test_a_batch_script_is_no_step() -> None:
     """It has the variables of its job, among them a SLURM_PROCID and how many tasks there will be."""
-    assert found({"SLURM_JOB_ID": "77", "SLURM_PROCID": "0", "SLURM_NTASKS": "4"}) is ALONE
+    assert place_from_environment({"SLURM_JOB_ID": "77", "SLURM_PROCID": "0", "SLURM_NTASKS": "4"}) is ALONE
 
 
 def test_one_rank_is_alone_whoever_started_it() -> None:
-    assert found({**SRUN, "SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}) is ALONE
+    assert place_from_environment({**SRUN, "SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}) is ALONE
     one = {**MPIRUN, "OMPI_COMM_WORLD_SIZE": "1", "OMPI_COMM_WORLD_RANK": "0"}
-    assert found(one) is ALONE
+    assert place_from_environment(one) is ALONE
 
 
 def test_mpirun_counts_more_than_the_srun_that_started_it() -> None:
-    assert found({**SRUN, **MPIRUN}).launcher == "mpirun"
+    assert place_from_environment({**SRUN, **MPIRUN}).launcher == "mpirun"
 
 
 REFUSED = {
@@ -128,7 +133,7 @@ REFUSED = {
 def test_ranks_that_cannot_meet_are_refused(name: str) -> None:
     environment, line = REFUSED[name]
     with pytest.raises(UsageError) as caught:
-        found(environment)
+        place_from_environment(environment)
     assert str(caught.value) == line
 
 
@@ -160,20 +165,62 @@ def test_cores_are_shared_out(cores: list[int], parts: int, shares: list[list[in
 
 
 def test_what_is_asked_for_and_what_was_started() -> None:
-    assert asked_for(None, None, {}) == (1, ALONE)
-    assert asked_for(4, None, {}) == asked_for(None, 4, {}) == asked_for(4, 4, {}) == (4, ALONE)
-    assert asked_for(None, None, HOROVODRUN) == asked_for(8, None, HOROVODRUN) == (8, found(HOROVODRUN))
+    assert resolve_rank_count(None, None, {}) == (1, ALONE)
+    assert (
+        resolve_rank_count(4, None, {})
+        == resolve_rank_count(None, 4, {})
+        == resolve_rank_count(4, 4, {})
+        == (4, ALONE)
+    )
+    assert (
+        resolve_rank_count(None, None, HOROVODRUN)
+        == resolve_rank_count(8, None, HOROVODRUN)
+        == (8, place_from_environment(HOROVODRUN))
+    )
     with pytest.raises(UsageError, match=r"^--ranks 2 and --gpus 4 contradict each other; leave one of"):
-        asked_for(2, 4, {})
+        resolve_rank_count(2, 4, {})
     with pytest.raises(UsageError) as caught:
-        asked_for(None, 4, HOROVODRUN)
+        resolve_rank_count(None, 4, HOROVODRUN)
     assert str(caught.value) == (
         "expected the 4 ranks that --gpus asks for, got 8 from horovodrun; leave the option out, or start 4"
     )
 
 
+@pytest.mark.parametrize(
+    ("gpus", "visible", "place", "used", "of_node"),
+    [
+        (8, None, ALONE, [0], [0]),
+        (8, "5,2", ALONE, [5], [5]),
+        (8, None, Place(rank=6, size=8, local_rank=2, local_size=4), [2], [0, 1, 2, 3]),
+        (8, "7,6,5,4", Place(rank=2, size=4, local_rank=2, local_size=4), [5], [7, 6, 5, 4]),
+        (
+            1,
+            None,
+            Place(rank=1, size=2, local_rank=1, local_size=2),
+            [0],
+            [0],
+        ),  # the launcher shows it only one
+        (0, None, ALONE, [], []),
+        (8, "", ALONE, [], []),
+    ],
+)
+def test_a_process_has_one_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+    gpus: int,
+    visible: str | None,
+    place: Place,
+    used: list[int],
+    of_node: list[int],
+) -> None:
+    FakeNvml(gpus).install(monkeypatch)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert list(handles_of(place)) == used
+    assert list(handles_of_node(place)) == of_node
+
+
 def test_the_parent_is_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two runs of mpirun on one machine do not meet at one port."""
-    mine = found(MPIRUN).port
+    port = place_from_environment(MPIRUN).port
     monkeypatch.setattr(os, "getppid", lambda: 4242)
-    assert found(MPIRUN).port != mine
+    assert place_from_environment(MPIRUN).port != port

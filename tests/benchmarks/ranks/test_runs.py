@@ -39,9 +39,9 @@ def losses(result: dict[str, Any]) -> list[float]:
 def test_mlpf_on_two_ranks_takes_the_steps_of_one(
     mlpf_data: Path, tmp_path: Path, events: int, precision: str
 ) -> None:
-    """Steps of four events and of three or one: the last one is uneven, or leaves rank 1 without any.
+    """Steps have four events and then three or one: the last is uneven, or leaves rank 1 without any.
 
-    In float32 only the first epoch can be compared closely: elements that another rounding puts into
+    In float32, only the first epoch can be compared closely. Elements that another rounding puts into
     another bin of the hash make trainings differ.
     """
     call = [*without_batch_size(tiny(train_events=events, data=mlpf_data)), "--global-batch-size", 4]
@@ -66,7 +66,7 @@ def test_mlpf_on_two_ranks_takes_the_steps_of_one(
 
 
 def test_gnn_tracking_on_two_ranks_takes_the_steps_of_one(tracks_data: Path, tmp_path: Path) -> None:
-    """Two graphs, then one: the two means of the loss have denominators of their own on each rank."""
+    """Steps have two graphs, then one. The two means of the loss have other denominators on each rank."""
     call = [*without_batch_size(tiny_tracks(train_events=3, data=tracks_data)), "--global-batch-size", 2]
     one, two = ran(tmp_path / "1", *call), ran(tmp_path / "2", *call, "--ranks", 2)
     assert (one["world_size"], two["world_size"]) == (1, 2)
@@ -76,7 +76,7 @@ def test_gnn_tracking_on_two_ranks_takes_the_steps_of_one(tracks_data: Path, tmp
 
 
 def test_three_ranks_get_the_same_bits_twice(mlpf_data: Path, tmp_path: Path) -> None:
-    """Of three, the order of summation matters; in the second step two of them have no events."""
+    """Of three ranks, the order of summation matters. In the second step two of them have no events."""
     call = [*tiny(data=mlpf_data), "--ranks", 3, "--lr-scaling", "linear"]
     first, second = ran(tmp_path / "1", *call), ran(tmp_path / "2", *call)
     assert decided_by_seed(first) == decided_by_seed(second)

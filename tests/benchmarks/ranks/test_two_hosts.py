@@ -27,7 +27,7 @@ def ip(*arguments: str) -> None:
 
 
 class Hosts:
-    """Two hosts and the ranks on them; rank r is on host r."""
+    """Two hosts and the ranks on them. Rank r is on host r."""
 
     def __init__(self) -> None:
         self.names = [f"hepbench-{os.getpid()}-{rank}" for rank in (0, 1)]
@@ -41,11 +41,11 @@ class Hosts:
                 ip("-n", name, "link", "set", device, "up")
             # What `ip netns exec` puts in place of /etc/hosts. As on many machines, a host's own name leads
             # to its loopback, and only others arrive with it at the host.
-            own = Path("/etc/netns", name)
-            own.mkdir(parents=True)
+            folder = Path("/etc/netns", name)
+            folder.mkdir(parents=True)
             loopback = f"127.0.0.1 localhost {socket.gethostname()}\n"
             first = "127.0.1.1" if address == ADDRESSES[0] else ADDRESSES[0]
-            own.joinpath("hosts").write_text(f"{loopback}{first} {FIRST}\n", encoding="ascii")
+            folder.joinpath("hosts").write_text(f"{loopback}{first} {FIRST}\n", encoding="ascii")
 
     def start(self, folder: Path, *arguments: object) -> list[subprocess.Popen[str]]:
         call = command("run", "line", "--ranks", 2, "--output", folder, *arguments, program=LINE)
@@ -66,7 +66,7 @@ class Hosts:
         return {f"SLURM_{name}": str(value) for name, value in step.items()}
 
     def slow_down(self, rate: str) -> None:
-        """Lets so much through the cable, in each direction."""
+        """Limits the rate of the cable in each direction, such as ``100mbit``."""
         for name in self.names:
             limit = ("rate", rate, "burst", "64kb", "latency", "200ms")
             tc = ["tc", "-n", name, "qdisc", "add", "dev", "eth0", "root", "tbf", *limit]
@@ -86,9 +86,9 @@ def hosts() -> Iterator[Hosts]:
     pytest.importorskip("horovod", reason="several ranks need Horovod (make horovod)")
     if os.geteuid() or shutil.which("ip") is None or shutil.which("tc") is None:
         pytest.skip("network namespaces need root and iproute2")
-    made = Hosts()
-    yield made
-    made.remove()
+    pair = Hosts()
+    yield pair
+    pair.remove()
 
 
 def finish(ranks: list[subprocess.Popen[str]], seconds: float) -> list[tuple[str, str]]:
@@ -100,7 +100,7 @@ def finish(ranks: list[subprocess.Popen[str]], seconds: float) -> list[tuple[str
 
 
 def test_two_hosts_train_and_a_slow_cable_shows(hosts: Hosts, tmp_path: Path) -> None:
-    """100 Mbit/s: in a ring of two, each hands its 4 MB over once, which takes 0.34 s or more."""
+    """In a ring of two, each hands its 4 MB over once, which takes 0.34 s or more at 100 Mbit/s."""
     slowest = []
     for name in ("fast", "slow"):
         if name == "slow":

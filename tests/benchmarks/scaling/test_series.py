@@ -1,4 +1,4 @@
-"""A workload on several numbers of ranks: the series of runs, its arithmetic, what a person gets of it."""
+"""A workload on several numbers of ranks: the series of runs, its arithmetic, and what a person sees."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 
 from benchmarks.errors import UsageError
-from benchmarks.launchers.sweep import Planned, on_cores
+from benchmarks.launchers.sweep import PlannedRun, on_cores
+from benchmarks.machine.topology import ordered_cores
+from benchmarks.output import RunOptions
 from benchmarks.ranks.place import ALONE
 from benchmarks.result import RunResult
 from benchmarks.scaling.figures import ASSUMPTION, IN_MESSAGES, plot, scaling, table
 from benchmarks.scaling.model import Ring
-from benchmarks.scaling.series import numbers, plan, run_scale
+from benchmarks.scaling.series import parse_rank_counts, plan_runs, run_scale
 from tests.command import LINE, hepbench, names, read, refused
 from tests.conftest import tiny, tiny_tracks
 from tests.line import configured
@@ -32,7 +34,7 @@ MESSAGE = 1 << 18
 def ran(
     ranks: int, rate: float, batch_size: int = 5, ring: Ring = RING, compression: str = "none", **changes: Any
 ) -> RunResult:
-    """Three epochs at ``rate``, a tenth of each in communication; all-reduces take what the ring says."""
+    """Returns a result of three epochs at ``rate``, a tenth of each in communication as the ring predicts."""
     config = {**result().config, "batch_size": batch_size, "global_batch_size": batch_size * ranks}
     epochs = [
         replace(epoch, throughput=rate, communication_seconds=epoch.seconds / 10 * (ranks > 1))
@@ -58,33 +60,33 @@ def ran(
 @pytest.mark.parametrize("text", ["1,x", "0,1", "1,,2", "", "1,-2", "2,2", "1,01"])
 def test_what_are_no_different_numbers_is_refused(text: str) -> None:
     with pytest.raises(UsageError) as refusal:
-        numbers(text)
+        parse_rank_counts(text)
     assert str(refusal.value) == f"--ranks: expected different whole numbers A,B,... from 1, got {text!r}"
 
 
 def test_one_number_of_ranks_is_no_series() -> None:
     with pytest.raises(UsageError, match=r"^--ranks: expected at least two numbers A,B,\.\.\., got '4'$"):
-        numbers("4")
+        parse_rank_counts("4")
 
 
 def test_the_numbers_are_sorted() -> None:
-    assert numbers("4, 1,2") == [1, 2, 4]
+    assert parse_rank_counts("4, 1,2") == [1, 2, 4]
 
 
-def shape(runs: dict[str, Planned]) -> dict[str, tuple[tuple[str, ...], int, int, int]]:
-    """Of each run its options, cores, and the events of a step: as asked for, and of all ranks."""
+def shape(runs: dict[str, PlannedRun]) -> dict[str, tuple[tuple[str, ...], int, int, int]]:
+    """Returns the options, cores and events of a step of each run, as configured and of all ranks."""
     shapes = {}
     for name, planned in runs.items():
         config = planned.resolved.config
-        count = int(planned.options[0].partition("=")[2])
+        count = int(planned.rank_options[0].partition("=")[2])
         whole = config.for_ranks(count).global_batch_size
-        shapes[name] = planned.options, planned.cores, config.global_batch_size, whole
+        shapes[name] = planned.rank_options, planned.cores, config.global_batch_size, whole
     return shapes
 
 
 def test_weak_scaling_keeps_the_batch_and_the_cores_of_a_rank() -> None:
-    """Nine cores for four ranks: two each. Steps of two events, four and eight."""
-    assert shape(plan(configured("train_events=16"), [1, 2, 4], "weak", 9)) == {
+    """Nine cores are two for each of four ranks. Steps have two events, four and eight."""
+    assert shape(plan_runs(configured("train_events=16"), [1, 2, 4], "weak", 9)) == {
         "ranks=1": (("--ranks=1",), 2, 0, 2),
         "ranks=2": (("--ranks=2",), 4, 0, 4),
         "ranks=4": (("--ranks=4",), 8, 0, 8),
@@ -92,8 +94,8 @@ def test_weak_scaling_keeps_the_batch_and_the_cores_of_a_rank() -> None:
 
 
 def test_strong_scaling_keeps_the_batch_of_all_ranks() -> None:
-    """One run more, with one event for each of the fewest ranks, as each of the most ranks has."""
-    runs = plan(configured("train_events=16", "global_batch_size=8"), [2, 4, 8], "strong", 8)
+    """One run more has one event for each of the fewest ranks, as each of the most ranks has."""
+    runs = plan_runs(configured("train_events=16", "global_batch_size=8"), [2, 4, 8], "strong", 8)
     assert shape(runs) == {
         "ranks=2": (("--ranks=2",), 2, 8, 8),
         "ranks=4": (("--ranks=4",), 4, 8, 8),
@@ -103,7 +105,7 @@ def test_strong_scaling_keeps_the_batch_of_all_ranks() -> None:
 
 
 def test_strong_scaling_takes_the_batch_of_the_preset() -> None:
-    runs = plan(configured("train_events=4"), [1, 2], "strong", 2)
+    runs = plan_runs(configured("train_events=4"), [1, 2], "strong", 2)
     assert shape(runs)["ranks=2"] == (("--ranks=2",), 2, 2, 2)
     assert runs["ranks=2"].resolved.changed == ("train_events", "global_batch_size")
 
@@ -137,7 +139,7 @@ WRONG = {
 @pytest.mark.parametrize(("assignments", "mode", "line"), WRONG.values(), ids=WRONG.keys())
 def test_a_series_that_cannot_be_is_told_in_one_line(assignments: list[str], mode: str, line: str) -> None:
     with pytest.raises(UsageError) as refusal:
-        plan(configured(*assignments), [1, 4], mode, 3 if "at most the 3 cores" in line else 4)
+        plan_runs(configured(*assignments), [1, 4], mode, 3 if "at most the 3 cores" in line else 4)
     assert str(refusal.value) == line
 
 
@@ -153,7 +155,7 @@ def test_the_wrong_calls_of_the_command(tmp_path: Path) -> None:
 
 
 def test_speed_up_and_efficiency_are_those_against_the_fewest_ranks() -> None:
-    """From two ranks at 20 events/s to eight at 60: three times as much on four times the ranks."""
+    """Two ranks have 20 events/s and eight have 60, which is three times as much on four times the ranks."""
     content = scaling("weak", {2: ran(2, 20.0), 8: ran(8, 60.0)}, None)
     two, eight = content["measured"]
     assert (two["speed_up"], two["efficiency"], two["model_events_per_second"]) == (1, 1, None)
@@ -164,7 +166,7 @@ def test_speed_up_and_efficiency_are_those_against_the_fewest_ranks() -> None:
 
 
 def test_the_model_foretells_two_ranks_from_one_and_from_all_reduces() -> None:
-    """One rank takes 0.5 s for five events; the throughput on two ranks is left out of it."""
+    """One rank takes 0.5 s for five events. The throughput on two ranks does not enter."""
     message = RING.seconds(2, MESSAGE)
     for rate in (11.0, 19.0):
         content = scaling("weak", {1: ran(1, 10.0), 2: ran(2, rate)}, None)
@@ -181,12 +183,12 @@ def test_short_gradients_are_short_messages() -> None:
 
 
 def test_more_communication_than_step_is_no_time_below_nothing() -> None:
-    """Noise: five events on each of two ranks in 5 ms, and all-reduces of 20 ms."""
+    """Noise makes all-reduces of 20 ms in steps of 5 ms, with five events on each of two ranks."""
     content = scaling("strong", {2: ran(2, 2000.0), 4: ran(4, 2100.0)}, ran(2, 1000.0, batch_size=2))
     assert content["model"]["serial_share"] == 0
     # What is left is the message: twenty events in the time of an all-reduce of four.
-    foretold = 20 / RING.seconds(4, MESSAGE)
-    assert content["measured"][1]["model_events_per_second"] == pytest.approx(foretold)
+    predicted = 20 / RING.seconds(4, MESSAGE)
+    assert content["measured"][1]["model_events_per_second"] == pytest.approx(predicted)
 
 
 def test_a_projection_ends_at_1024_and_is_marked_as_such() -> None:
@@ -218,7 +220,7 @@ def test_a_third_number_of_ranks_tells_the_call_from_its_messages() -> None:
 
 
 def test_strong_scaling_tells_serial_seconds_and_ends_with_one_event_a_rank() -> None:
-    """Sixteen events in 1.8 s, eight in 1 s: 0.1 s each and 0.2 s in any case, a ninth of the step."""
+    """Sixteen events take 1.8 s and eight 1 s, so 0.1 s each and 0.2 s in any case, a ninth of the step."""
     measured = {1: ran(1, 16 / 1.8, batch_size=16), 2: ran(2, 15.0, batch_size=8)}
     content = scaling("strong", measured, ran(1, 8.0, batch_size=8))
     assert content["model"]["serial_share"] == pytest.approx(0.2 / 1.8)
@@ -234,7 +236,7 @@ def test_strong_scaling_tells_serial_seconds_and_ends_with_one_event_a_rank() ->
 def test_the_table() -> None:
     measured = {512: ran(512, 1000.0, quality={"loss": 0.25}), 1024: ran(1024, 1500.0, quality={"loss": 0.5})}
     content = scaling("weak", measured, None)
-    foretold = f"{content['measured'][1]['model_events_per_second']:.4g}"
+    predicted = f"{content['measured'][1]['model_events_per_second']:.4g}"
     lines = table(content).splitlines()
     assert lines[0] == (
         "weak scaling of mlpf, preset small: the batch of each rank is the same, 2 thread(s) for each rank"
@@ -242,7 +244,7 @@ def test_the_table() -> None:
     assert [" ".join(line.split()) for line in lines[2:5]] == [
         "ranks batch events/s spread speed-up efficiency communication model val. loss",
         "512 5 1000 0.0 % 1 100.0 % 10.0 % - 0.25",
-        f"1024 5 1500 0.0 % 1.5 75.0 % 10.0 % {foretold} 0.5",
+        f"1024 5 1500 0.0 % 1.5 75.0 % 10.0 % {predicted} 0.5",
     ]
     assert lines[6].startswith("against 512 rank(s); ")
     assert "projection" not in table(content)
@@ -258,24 +260,25 @@ def test_the_picture_is_an_image(tmp_path: Path) -> None:
 
 @pytest.fixture
 def series(monkeypatch: pytest.MonkeyPatch) -> dict[str, RunResult]:
-    """What the runs of a series are to have measured, without running any."""
+    """Returns a dictionary for the results of a series, which then runs nothing."""
     outcomes: dict[str, RunResult] = {}
 
-    def told(runs: dict[str, Planned], parent: Path, **_: bool) -> tuple[int, dict[str, RunResult]]:
+    def run_nothing(
+        runs: dict[str, PlannedRun], parent: Path, _: RunOptions
+    ) -> tuple[int, dict[str, RunResult]]:
         parent.mkdir(exist_ok=True)
-        found = {name: outcomes[name] for name in runs if name in outcomes}
-        return int(any(each.status != "ok" for each in found.values())), found
+        results = {name: outcomes[name] for name in runs if name in outcomes}
+        return int(any(result.status != "ok" for result in results.values())), results
 
-    monkeypatch.setattr("benchmarks.scaling.series.run_series", told)
+    monkeypatch.setattr("benchmarks.scaling.series.run_series", run_nothing)
     monkeypatch.setattr("benchmarks.scaling.series.usable_cores", lambda: 2)
     monkeypatch.setattr("benchmarks.scaling.series.find_spec", lambda _: True)
-    monkeypatch.setattr("benchmarks.scaling.series.found", lambda _: ALONE)
+    monkeypatch.setattr("benchmarks.scaling.series.place_from_environment", lambda _: ALONE)
     return outcomes
 
 
 def scaled(folder: Path, mode: str = "weak", *, force: bool = False, picture: Path | None = None) -> int:
-    chosen = {"force": force, "quiet": False, "debug": False}
-    return run_scale(configured("train_events=8"), [1, 2], mode, folder, picture=picture, **chosen)
+    return run_scale(configured("train_events=8"), [1, 2], mode, RunOptions(folder, force=force), picture)
 
 
 def test_the_file_holds_what_the_table_shows(
@@ -289,7 +292,7 @@ def test_the_file_holds_what_the_table_shows(
 
 
 def test_a_file_that_is_there_needs_force(series: dict[str, RunResult], tmp_path: Path) -> None:
-    """And goes where the new series comes to nothing."""
+    """The file goes where the new series fails."""
     file = tmp_path / "scaling.json"
     file.write_text("{}", encoding="utf-8")
     with pytest.raises(UsageError) as refusal:
@@ -328,7 +331,7 @@ def test_a_wrong_picture_is_refused_before_anything_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "mplhep", None)
-    with pytest.raises(UsageError, match=r"^plots need mplhep: pip install '\.\[report\]'$"):
+    with pytest.raises(UsageError, match=r"^plots need .* not installed: pip install '\.\[report\]'$"):
         scaled(tmp_path / "out", picture=tmp_path / "scaling.png")
     assert names(tmp_path) == []
 
@@ -344,9 +347,9 @@ def test_without_horovod_the_first_run_does_not_start(
 
 
 def test_a_run_gets_the_cores_of_its_ranks() -> None:
-    """And this process has its own again afterwards."""
+    """This process has its own cores again afterwards."""
     mine = os.sched_getaffinity(0)
-    for count, expected in ((1, {min(mine)}), (0, mine)):
+    for count, expected in ((1, set(ordered_cores(mine)[:1])), (0, mine)):
         with on_cores(count):
             code = "import os; print(*os.sched_getaffinity(0))"
             said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -365,7 +368,7 @@ def two_cores() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("two_cores")
 def test_a_series_of_the_line(tmp_path: Path) -> None:
-    """Real processes, each rank on as many cores; strong scaling, two events for all ranks."""
+    """Real processes scale strongly with two events for all ranks, and as many cores for each rank."""
     call = ("--ranks=2,1", "--mode=strong", "--set=train_events=8", "--set=wait=0.01")
     answer = hepbench("scale", "line", "--output", tmp_path, *call, program=LINE)
     assert answer.returncode == 0, answer.stderr
@@ -391,10 +394,10 @@ def test_a_series_of_the_line(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("two_cores")
 @pytest.mark.parametrize("workload", ["mlpf", "gnn_tracking"])
-def test_two_ranks_are_foretold_from_one(
+def test_two_ranks_are_predicted_from_one(
     workload: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """From the step of one rank and from all-reduces; within a factor, as other work may disturb a run."""
+    """The step of one rank and all-reduces predict that of two, within a factor for what others disturb."""
     fixture, arguments = {
         "mlpf": ("mlpf_data", tiny(epochs=6)),
         "gnn_tracking": ("tracks_data", tiny_tracks(epochs=6)),
@@ -405,7 +408,9 @@ def test_two_ranks_are_foretold_from_one(
     )
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
     one, two = read(tmp_path / "out" / "scaling.json")["measured"]
-    others = read(tmp_path / "out" / "ranks-1" / "result.json")["telemetry"]["foreign_cpu_cores_mean"]
-    if others > 0.25 or max(one["relative_spread"], two["relative_spread"]) > 0.5:
-        pytest.skip(f"disturbed: others took {others} cores, or epochs of one run differ by more than half")
+    foreign_cores = read(tmp_path / "out" / "ranks-1" / "result.json")["telemetry"]["foreign_cpu_cores_mean"]
+    if foreign_cores > 0.25 or max(one["relative_spread"], two["relative_spread"]) > 0.5:
+        pytest.skip(
+            f"disturbed: others took {foreign_cores} cores, or epochs of one run differ by more than half"
+        )
     assert 0.5 < two["model_events_per_second"] / two["events_per_second"] < 2

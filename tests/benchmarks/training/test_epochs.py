@@ -30,7 +30,7 @@ class WithAnother(World):
 
 def test_an_epoch_lasts_as_long_as_its_slowest_rank_and_counts_all_events() -> None:
     """Rank 0: 2 s, half a second without input; rank 1: 4 s, all of them; losses 3 and 1."""
-    mine = Trained(2.0, 0.5, [(2, 20, 40), (2, 30, 40)], [3.0, 1.0])
+    mine = Trained(2.0, 0.5, [(2, 20, 40), (2, 30, 40)], [3.0, 1.0], 1e9)
     world = WithAnother((4.0, 4.0, [(2, 5, 40), (0, 0, 0)]))
     epoch = record(1, LineConfig(train_events=6), mine, world, message=0.25)
     assert (epoch.seconds, epoch.events, epoch.throughput) == (4.0, 6, 1.5)
@@ -41,7 +41,7 @@ def test_an_epoch_lasts_as_long_as_its_slowest_rank_and_counts_all_events() -> N
 
 
 def test_events_that_are_missing_are_no_epoch() -> None:
-    mine = Trained(1.0, 0.0, [(2, 2, 2)], [1.0])
+    mine = Trained(1.0, 0.0, [(2, 2, 2)], [1.0], 1e9)
     with pytest.raises(RunFailedError, match=r"^expected 5 events in epoch 1, got 4$"):
         record(1, LineConfig(train_events=5), mine, WithAnother((1.0, 0.0, [(2, 2, 2)])), message=0.0)
 

@@ -33,6 +33,20 @@ def test_batches_come_in_order_and_on_the_device() -> None:
     assert [targets.tolist() for _, _, targets in taken] == [[100 - n] * 2 for n in range(10)]
 
 
+def test_targets_that_a_batch_does_not_have_do_not_go_to_the_device() -> None:
+    for_inference = Batch(np.zeros(2), None, events=2, elements=3, padded_elements=4)
+    sent = 0
+
+    def count(array: np.ndarray) -> np.ndarray:
+        nonlocal sent
+        sent += 1
+        return put(array)
+
+    with Feed(iter([for_inference] * 3), count) as feed:
+        assert [targets for _, _, targets in feed] == [None] * 3
+    assert sent == 3
+
+
 def test_no_batches_are_no_batches() -> None:
     with Feed(iter(()), put) as feed:
         assert list(feed) == []

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.training import inference
 from benchmarks.training.inference import PASSES, SINGLE_EVENTS, measure
-from benchmarks.workload import Batch
+from benchmarks.workload import Batch, Purpose
 from tests.line import LineConfig, backend
 from tests.line.workload import LineEvents
 
@@ -43,6 +43,26 @@ def test_every_event_goes_through_in_each_pass() -> None:
     assert figures["single"]["batch_size"] == 1
     assert figures["single"]["events_per_second"]["count"] == 20
     assert figures["single"]["latency_seconds"]["count"] == 100
+
+
+def test_inference_is_repeated_until_it_took_long_enough() -> None:
+    """Passes of at least 20 ms, for 200 ms: no more than ten, and more than three."""
+    figures = measure(backend, Predict(event_seconds=0.02), events(1), batch_size=1, seconds=0.2)["batch"]
+    assert PASSES < len(figures["pass_seconds"]) <= 10
+    assert sum(figures["pass_seconds"]) >= 0.2
+    assert sum(figures["pass_seconds"][:-1]) < 0.2
+    assert figures["events_per_pass"] == 1
+    assert figures["events_per_second"]["count"] == len(figures["pass_seconds"])
+    assert 0 <= figures["input_wait_fraction"] <= 1
+
+
+def test_targets_are_neither_built_nor_sent_to_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every array that goes to the device is an input, and so goes through ``predict``."""
+    sent: list[np.ndarray] = []
+    monkeypatch.setattr(backend, "put", lambda array: sent.append(array) or array)
+    predict = Predict()
+    measure(backend, predict, events(5), batch_size=2)
+    assert len(sent) == sum(predict.calls.values())
 
 
 def test_many_events_are_not_all_sent_through_one_by_one() -> None:
@@ -81,8 +101,8 @@ def test_each_shape_of_a_single_event_is_compiled_before_the_clock_starts() -> N
     """Two lengths, as padding to buckets makes them."""
 
     class Buckets(LineEvents):
-        def batches(self, split: str, batch_size: int) -> Iterator[Batch]:
-            assert split == "validation"
+        def batches(self, split: str, batch_size: int, *, purpose: Purpose) -> Iterator[Batch]:
+            assert (split, purpose) == ("validation", "inference")
             lengths = (4, 8) if batch_size == 1 else (8,)
             for length in lengths:
                 yield Batch(np.ones((batch_size, length)), np.ones((batch_size, 1)), batch_size, 3, length)

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.ranks.place import Place
 from benchmarks.ranks.world import LONE_WORLD, World
 from benchmarks.training.sharding import training_batches
-from benchmarks.workload import Batch
+from benchmarks.workload import Batch, Purpose
 from tests.line import LineConfig
 from tests.line.workload import LineEvents
 
@@ -96,8 +96,9 @@ def test_each_term_has_shares_of_its_own() -> None:
     """A term that has nothing on any rank has no part."""
 
     class Terms(LineEvents):
-        def batches(self, split: str, batch_size: int, rank: int = 0, ranks: int = 1):
-            for batch in super().batches(split, batch_size, rank, ranks):
+        def batches(self, split: str, batch_size: int, rank: int, ranks: int, *, purpose: Purpose):
+            assert purpose == "training"
+            for batch in super().batches(split, batch_size, rank, ranks, purpose=purpose):
                 yield Batch(**{**vars(batch), "denominators": ((1.0, 0.0, 3.0), (3.0, 0.0, 0.0))[rank]})
 
     meeting, board = threading.Barrier(2), dict[int, np.ndarray]()

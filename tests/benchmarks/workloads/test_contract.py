@@ -6,12 +6,13 @@ import dataclasses
 import importlib
 import inspect
 import json
+import typing
 
 import pytest
 
 from benchmarks import workload
 from benchmarks.config import PRECISIONS, RunConfig, resolve
-from benchmarks.workload import REGISTRY, Metrics, Workload, describe, presets
+from benchmarks.workload import REGISTRY, Events, Metrics, Workload, describe, presets
 
 PRESETS = [(name, preset) for name in REGISTRY for preset in presets(name)]
 every_workload = pytest.mark.parametrize("name", REGISTRY)
@@ -68,7 +69,7 @@ def test_a_configuration_is_json(name: str, preset: str) -> None:
 
 
 @every_preset
-def test_the_memory_it_foretells_grows_with_the_batch(name: str, preset: str) -> None:
+def test_the_memory_it_predicts_grows_with_the_batch(name: str, preset: str) -> None:
     config = presets(name)[preset]
     bytes_by_batch = [
         dataclasses.replace(config, batch_size=size).expected_memory_bytes() for size in (1, 2, 4, 8)
@@ -117,6 +118,8 @@ def test_the_workload_has_the_members_of_the_protocol(name: str) -> None:
     for member in ("prepare", "build", "metrics"):
         expected = list(inspect.signature(getattr(Workload, member)).parameters)[1:]
         assert list(inspect.signature(getattr(loaded, member)).parameters) == expected, member
+    events = typing.get_type_hints(loaded.prepare)["return"]
+    assert inspect.signature(events.batches).parameters == inspect.signature(Events.batches).parameters
     metrics = loaded.metrics()
     for member in ("update", "merge", "result", "breakdown"):
         expected = list(inspect.signature(getattr(Metrics, member)).parameters)[1:]

@@ -1,7 +1,7 @@
-"""What hep-score expects of an image, as cases for whatever starts it: a process, docker, apptainer.
+"""Checks what hep-score expects of an image, whatever starts it: a process, docker, apptainer.
 
-A case takes a ``Launcher`` and a new folder. The launcher says how the entry point is started and how little
-a run takes; ``tests/hepscore_adapter/image/test_conformance.py`` starts it as a process.
+A case takes a ``Launcher`` and a new folder. The launcher says how the entry point is started and what a
+small run is. ``tests/hepscore_adapter/image/test_conformance.py`` starts it as a process.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class Outcome:
     stderr: bytes
 
     def text(self) -> str:
-        """Both streams; hep-score reads them line by line and dies of a byte that is not UTF-8."""
+        """Returns both streams as text, like hep-score, which dies of a byte that is not UTF-8."""
         return (self.stdout + self.stderr).decode("utf-8")
 
 
 class Running(Protocol):
-    """A run under way."""
+    """A run that has been started."""
 
     def signal(self, number: int) -> None:
         """Sends a signal as the engine does."""
@@ -69,26 +69,26 @@ class Launcher(Protocol):
         """Starts it with ``results`` as its results folder."""
 
     def inside(self, results: Path) -> str:
-        """The name that the results folder has for the entry point."""
+        """Returns the path that the results folder has for the entry point."""
 
 
 Case = Callable[[Launcher, Path], None]
 
 
 def run(launch: Launcher, results: Path, *arguments: str) -> Outcome:
-    """A run to its end."""
+    """Runs the entry point to its end."""
     return launch.start(*arguments, results=results).finish(600)
 
 
 def scored(launch: Launcher, results: Path, *arguments: str) -> dict[str, Any]:
-    """The summary of a small run that ends well."""
+    """Returns the summary of a small run that ends well."""
     outcome = run(launch, results, *launch.small, *arguments)
     assert outcome.code == 0, outcome.text()
     return the_summary(launch, results)
 
 
 def the_summary(launch: Launcher, results: Path) -> dict[str, Any]:
-    """The one summary in ``results``, after all that hep-score and we ask of it (C1, C10, C11, C12)."""
+    """Returns the one summary in ``results`` after checking all that hep-score needs (C1, C10, C11, C12)."""
     assert summaries(results) == [f"{launch.workload}_summary.json"]
     text = (results / summaries(results)[0]).read_text(encoding="utf-8")
     content: dict[str, Any] = json.loads(text, parse_constant=_refuse)
@@ -105,12 +105,12 @@ def _refuse(constant: str) -> None:
 
 
 def summaries(results: Path) -> list[str]:
-    """Names of the summaries that hep-score could find."""
+    """Returns the names of the summaries that hep-score could find."""
     return sorted(path.name for path in results.glob("*_summary.json"))
 
 
 def failed(launch: Launcher, results: Path, *arguments: str) -> Outcome:
-    """A run that comes to nothing: no summary, and a line for the person, no traceback."""
+    """Runs the entry point to its failure, which leaves no summary and prints a line and no traceback."""
     outcome = run(launch, results, *arguments)
     assert outcome.code != 0
     assert not results.exists() or summaries(results) == []
@@ -134,30 +134,30 @@ def c2_long_and_glued_options_are_echoed(launch: Launcher, folder: Path) -> None
         results = folder / str(number)
         results.mkdir()
         info = scored(launch, results, "-W", "--batch-size", "2", *load)["run_info"]
-        told = [info[key] for key in ("copies", "threads_per_copy", "events_per_thread", "events_per_epoch")]
-        assert told == [1, 2, 2, 4]
+        sizes = [info[key] for key in ("copies", "threads_per_copy", "events_per_thread", "events_per_epoch")]
+        assert sizes == [1, 2, 2, 4]
         inputs = (results / "inputs.log").read_text(encoding="utf-8")
         assert inputs == "NCOPIES=1\nNTHREADS=2\nNEVENTS_THREAD=2\nEXTRA_ARGS=\n"
 
 
 def c3_results_below_the_folder_or_in_a_new_one(launch: Launcher, folder: Path) -> None:
-    below, made = folder / "below", folder / "made"
-    for results in (below, made):
+    parent, empty = folder / "parent", folder / "empty"
+    for results in (parent, empty):
         results.mkdir()
-    assert run(launch, below, *launch.small).code == 0
-    assert summaries(below) == []
-    [own] = below.iterdir()
-    the_summary(launch, own)
-    assert run(launch, made, *launch.small, "-W", "-w", f"{launch.inside(made)}/x/y").code == 0
-    the_summary(launch, made / "x" / "y")
+    assert run(launch, parent, *launch.small).code == 0
+    assert summaries(parent) == []
+    [subfolder] = parent.iterdir()
+    the_summary(launch, subfolder)
+    assert run(launch, empty, *launch.small, "-W", "-w", f"{launch.inside(empty)}/x/y").code == 0
+    the_summary(launch, empty / "x" / "y")
 
 
 def c4_mop_removes_the_working_files_only(launch: Launcher, folder: Path) -> None:
-    for mop, kept in {"none": True, "all": False}.items():
+    for mop, folders in {"none": True, "all": False}.items():
         results = folder / mop
         results.mkdir()
         scored(launch, results, "-W", "--mop", mop)
-        assert (results / "proc_1").exists() == kept
+        assert (results / "proc_1").exists() == folders
         with tarfile.open(results / "archive_processes_logs.tgz") as archive:
             assert {"proc_1/out_1.log", "proc_1/run.log", "proc_1/result.json"} <= set(archive.getnames())
 
@@ -188,14 +188,19 @@ def c7_what_is_not_understood_is_refused(launch: Launcher, folder: Path) -> None
         ["--preset", "bogus"],
         ["--epochs", "1"],
         ["--extra-args", "--bogus 1"],
+        ["-M", "tpu"],
+        ["--gpus", "1", "--n-gpus", "1"],
+        ["-M", "cpu", "--gpus", "1"],
+        ["-M", "cpu", "--extra-args", "--n-gpus 1"],
+        ["-M", "gpu", "--extra-args", "--device cpu"],
     )
     for number, arguments in enumerate(wrong):
         results = folder / str(number)
         results.mkdir()
         outcome = failed(launch, results, "-W", *arguments)
         assert (outcome.code, outcome.stdout) == (2, b""), arguments
-        ours = [line for line in outcome.text().splitlines() if line.startswith("hepbench: ")]
-        assert len(ours) == 1, arguments
+        messages = [line for line in outcome.text().splitlines() if line.startswith("hepbench: ")]
+        assert len(messages) == 1, arguments
 
 
 def c8_an_old_summary_never_survives_a_failure(launch: Launcher, folder: Path) -> None:
@@ -210,10 +215,23 @@ def c8_an_old_summary_is_replaced(launch: Launcher, folder: Path) -> None:
 
 
 def c9_no_falling_back_to_the_cpu(launch: Launcher, folder: Path) -> None:
-    """Only where there are fewer GPUs than this."""
-    outcome = failed(launch, folder, "-W", *launch.small, "--gpus", "1000")
-    assert outcome.code == 1
-    assert "expected 1000 GPU(s)" in outcome.text()
+    """Shows it on any machine with fewer GPUs than this."""
+    calls = (
+        ["--gpus", "1000"],
+        ["-M", "gpu", "--extra-args", " --n-gpus 1000 "],
+        ["--device=cuda", "--n-gpus=1000"],
+    )
+    for number, arguments in enumerate(calls):
+        results = folder / str(number)
+        results.mkdir()
+        outcome = failed(launch, results, "-W", *launch.small, *arguments)
+        assert outcome.code == 1, arguments
+        assert "expected 1000 GPU(s)" in outcome.text()
+
+
+def c9_the_cpu_mode_runs_on_the_cpu(launch: Launcher, folder: Path) -> None:
+    scored(launch, folder, "-W", "-M", "cpu")
+    assert _result(folder)["telemetry"]["gpus"] == []
 
 
 def c18_a_signal_ends_it(launch: Launcher, folder: Path) -> None:
@@ -229,24 +247,25 @@ def c18_a_signal_ends_it(launch: Launcher, folder: Path) -> None:
 
 
 def c18_two_at_once(launch: Launcher, folder: Path) -> None:
-    both = [folder / name for name in ("one", "two")]
-    for results in both:
+    folders = [folder / name for name in ("one", "two")]
+    for results in folders:
         results.mkdir()
-    running = [launch.start("-W", *launch.small, results=results) for results in both]
-    for run_of, results in zip(running, both, strict=True):
-        assert run_of.finish(600).code == 0
+    runs = [launch.start("-W", *launch.small, results=results) for results in folders]
+    for running, results in zip(runs, folders, strict=True):
+        assert running.finish(600).code == 0
         the_summary(launch, results)
 
 
 def c19_copies_add_up(launch: Launcher, folder: Path) -> None:
     content = scored(launch, folder, "-W", "--copies", "2", "--threads", "1", "--events", "4")
     report = content["report"]
-    each = [
+    medians = [
         _result(folder / f"proc_{number}")["training"]["events_per_second"]["median"] for number in (1, 2)
     ]
     assert (content["run_info"]["copies"], len(report["copies"])) == (2, 2)
-    assert abs(report["wl-scores"]["train"] - sum(each)) <= 1e-9 * sum(each)
-    assert (report["wl-stats"]["train"]["count"], report["wl-stats"]["train"]["max"]) == (2, max(each))
+    assert abs(report["wl-scores"]["train"] - sum(medians)) <= 1e-9 * sum(medians)
+    assert (report["wl-stats"]["train"]["count"], report["wl-stats"]["train"]["max"]) == (2, max(medians))
+    assert 0 <= report["overlap"] <= 1
 
 
 def _result(folder: Path) -> dict[str, Any]:

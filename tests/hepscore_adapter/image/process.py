@@ -1,4 +1,4 @@
-"""The entry point as a process on this machine, with the line as its workload."""
+"""Starts the entry point as a process on this machine, with the line as its workload."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Process:
 
 @dataclass
 class LineImage:
-    """A ``Launcher`` of ``conformance``; ``folder`` has the data, the working folder and temporary files."""
+    """A ``Launcher`` of ``conformance``. Data, working folder and temporary files are in ``folder``."""
 
     folder: Path
     presets: str = "eight slow nan floor"
@@ -54,8 +54,8 @@ class LineImage:
         }
         program = [*self.prefix, sys.executable, "-m", "tests.line.entrypoint"]
         command = [*program, f"--resultsdir={results}", *arguments]
-        given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": self.temporary, **options}
-        return Process(subprocess.Popen(command, env=environment(variables), **given))
+        defaults = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": self.temporary, **options}
+        return Process(subprocess.Popen(command, env=environment(variables), **defaults))
 
     def inside(self, results: Path) -> str:
         return str(results)

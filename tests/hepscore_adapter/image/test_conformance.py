@@ -1,4 +1,4 @@
-"""The cases of ``conformance``, with the entry point as a process on this machine."""
+"""Runs the cases of ``conformance`` with the entry point as a process on this machine."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
-"""How a run of an image ends, with the entry point as a process: failures, signals, and what is left of it.
+"""Tests how a run of an image ends, with the entry point as a process: failures, signals, and its reports.
 
-The cases that any image must pass are in ``conformance``; here is what takes a workload, or a stand-in for
-``hepbench run``, that goes wrong on purpose.
+The cases that any image must pass are in ``conformance``. These tests need a workload, or a program in place
+of ``hepbench run``, that goes wrong on purpose.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -22,7 +23,7 @@ from tests.command import ROOT, names, read
 from tests.hepscore_adapter.image.conformance import Outcome, failed, run, scored, summaries, until
 from tests.hepscore_adapter.image.process import LineImage, Process
 
-# What every stand-in has: the folder of its copy, and its number.
+# Every stand-in begins with the folder and the number of its copy.
 STAND_IN = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
@@ -34,7 +35,7 @@ number = int(folder.name.removeprefix("proc_"))
 
 @pytest.fixture
 def image(tmp_path: Path) -> Iterator[LineImage]:
-    """An image; whatever happens in it, nothing is left in its folder for temporary files."""
+    """Yields an image, and checks that its folder for temporary files is empty in the end."""
     image = LineImage(tmp_path / "image")
     yield image
     if image.temporary.exists():
@@ -48,7 +49,7 @@ def results(tmp_path: Path) -> Path:
 
 
 def standing_in(image: LineImage, source: str) -> LineImage:
-    """The image with a program of ``source`` where there is ``hepbench run``."""
+    """Returns the image with ``source`` as its program in place of ``hepbench run``."""
     image.folder.mkdir(exist_ok=True)
     program = image.folder / "stand_in.py"
     program.write_text(STAND_IN + source, encoding="utf-8")
@@ -57,7 +58,7 @@ def standing_in(image: LineImage, source: str) -> LineImage:
 
 
 def lives(file: Path) -> bool:
-    """Whether the process whose number stands in a file is still there."""
+    """Checks whether the process whose number is in a file still runs."""
     return psutil.pid_exists(int(file.read_text(encoding="ascii")))
 
 
@@ -127,7 +128,7 @@ def test_a_copy_that_leaves_no_result_has_no_score(image: LineImage, results: Pa
 
 
 def test_stray_bytes_become_text(image: LineImage, results: Path) -> None:
-    """One byte that is not UTF-8 would end hep-score itself."""
+    """Prints bytes that are not UTF-8, a single one of which would end hep-score itself."""
     source = "sys.stdout.buffer.write(b'a\\xff\\n'); sys.stderr.buffer.write(b'\\xc3\\nb'); sys.exit(1)"
     outcome = failed(standing_in(image, source), results, "-W")
     assert sorted(outcome.stdout.decode().splitlines()) == ["\\xc3", "a\\xff", "b"]
@@ -137,7 +138,7 @@ def test_stray_bytes_become_text(image: LineImage, results: Path) -> None:
 
 @pytest.mark.slow
 def test_what_a_copy_left_behind_is_ended_with_it(image: LineImage, results: Path) -> None:
-    """A grandchild in a session of its own, deaf to SIGTERM, whose parent has gone."""
+    """Starts a grandchild that ignores SIGTERM in a session of its own, and whose parent has ended."""
     standing_in(
         image,
         """
@@ -156,7 +157,7 @@ sys.exit(3)
 
 
 def test_what_a_copy_left_behind_and_is_done_is_no_zombie(image: LineImage, results: Path) -> None:
-    """The stand-in ends with 5 once its orphans, children of the entry point by now, are collected."""
+    """Ends the stand-in with 5 once the entry point, by now the parent of its orphans, has collected them."""
     standing_in(
         image,
         """
@@ -174,7 +175,7 @@ sys.exit(5)
 
 
 @pytest.mark.slow
-def test_a_copy_that_does_not_heed_sigterm_is_killed(image: LineImage, results: Path) -> None:
+def test_a_copy_that_ignores_sigterm_is_killed(image: LineImage, results: Path) -> None:
     standing_in(
         image, "signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
     )
@@ -188,7 +189,7 @@ def test_a_copy_that_does_not_heed_sigterm_is_killed(image: LineImage, results: 
 
 
 def test_a_run_that_is_stopped_keeps_its_record(image: LineImage, results: Path) -> None:
-    """Whoever started it may send the signal again and again until it is over."""
+    """Sends the signal again and again until the run is over, as batch systems may."""
     running = image.start("-W", *image.long, results=results)
     assert running.popen.stdout is not None
     assert running.popen.stdout.readline().startswith(b"epoch 1/100")
@@ -206,6 +207,26 @@ def test_the_time_limit_says_that_it_was_that(image: LineImage, results: Path) -
     outcome = failed(standing_in(image, "time.sleep(600)"), results, "-W", "--timeout", "1")
     assert (outcome.code, last_line(outcome)) == (124, "hepbench: stopped at its time limit")
     assert not lives(results / "proc_1" / "pid")
+
+
+def test_the_gpu_mode_without_a_gpu_has_no_score(image: LineImage, results: Path) -> None:
+    """Shows it in a folder where an earlier run left a score."""
+    image.env = {"CUDA_VISIBLE_DEVICES": ""}  # hides the GPUs of the machine that runs the tests
+    scored(image, results, "-W")
+    for arguments in (["-M", "gpu"], ["--device", "cuda"], ["-x", "-M gpu --n-gpus 2"]):
+        outcome = failed(image, results, "-W", *arguments)
+        assert (outcome.code, outcome.stdout) == (1, b"")
+        assert last_line(outcome).startswith(
+            f"hepbench: no score: expected {1 + ('2' in arguments[-1])} GPU(s)"
+        )
+
+
+def test_the_cpu_mode_hides_the_gpus_from_the_copies(image: LineImage, results: Path) -> None:
+    standing_in(image, "print(repr(os.environ.get('CUDA_VISIBLE_DEVICES')), sys.argv[1:]); sys.exit(1)")
+    image.env = {**image.env, "CUDA_VISIBLE_DEVICES": "0"}
+    outcome = failed(image, results, "-W", "-M", "cpu")
+    assert outcome.stdout.decode().startswith("'' [")
+    assert "--gpus" not in outcome.stdout.decode()
 
 
 def test_each_copy_has_a_home_and_cores_of_its_own(image: LineImage, results: Path) -> None:
@@ -226,12 +247,12 @@ sys.exit(1 if number == 2 else 0)
     )
     outcome = failed(image, results, "-W", "-c2", "-t1")
     assert outcome.code == 1
-    told = [(results / f"proc_{n}" / f"out_{n}.log").read_text(encoding="utf-8") for n in (1, 2)]
+    outputs = [(results / f"proc_{n}" / f"out_{n}.log").read_text(encoding="utf-8") for n in (1, 2)]
     share = len(cores) // 2
-    for line, mine in zip(told, (cores[:share], cores[share : 2 * share]), strict=True):
-        assert line.startswith(str(mine))
-        assert line.count(str(image.temporary)) == 1  # one folder for all of them
-    assert told[0] != told[1]
+    for line, bound in zip(outputs, (cores[:share], cores[share : 2 * share]), strict=True):
+        assert line.startswith(str(bound))
+        assert line.count(str(image.temporary)) == 1  # one folder for all variables
+    assert outputs[0] != outputs[1]
 
 
 def test_a_folder_called_datasets_where_one_stands_is_not_taken_for_ours(
@@ -257,12 +278,32 @@ def as_first_process(image: LineImage) -> LineImage:
     return image
 
 
+def test_copies_measure_at_the_same_time(image: LineImage, results: Path) -> None:
+    """Each epoch takes a second, whatever the time that a copy needs to start."""
+    steady = dataclasses.replace(image, presets="steady")
+    report = scored(steady, results, "-W", "--copies", "2")["report"]
+    assert report["overlap"] > 0.8
+
+
+@pytest.mark.slow
+def test_a_copy_that_hangs_ends_the_run_within_a_minute(image: LineImage, results: Path) -> None:
+    running = image.start("-W", "--copies", "2", *image.long, results=results)
+    until(lambda: all((results / f"proc_{number}" / "run.log").exists() for number in (1, 2)))
+    stopped = psutil.Process(running.popen.pid).children()[1]
+    stopped.suspend()
+    outcome = running.finish(60)
+    assert outcome.code == 1
+    assert "copy 2 of 2 hangs: the others wait for it" in last_line(outcome)
+    assert summaries(results) == []
+    assert not stopped.is_running()
+
+
 def test_as_process_1_it_runs(image: LineImage, results: Path) -> None:
     scored(as_first_process(image), results, "-W")
 
 
-def test_as_process_1_it_heeds_sigterm(image: LineImage, results: Path) -> None:
-    """Which process 1 does only where it has said so, unlike any other."""
+def test_as_process_1_it_ends_at_sigterm(image: LineImage, results: Path) -> None:
+    """Shows that there is a handler, because process 1 ignores a signal without one."""
     running = as_first_process(image).start("-W", *image.long, results=results)
     until(lambda: any(results.glob("proc_1/run.log")))
     [first] = psutil.Process(running.popen.pid).children()
@@ -311,7 +352,7 @@ def test_a_full_results_folder_has_no_score(image: LineImage, small_disk: Path) 
 def test_a_results_folder_that_fills_up_in_the_last_second_has_no_score(
     image: LineImage, small_disk: Path, words: str, message: str
 ) -> None:
-    """The copy ended well, and then there is no room for the scores, or for its last words."""
+    """Lets the copy end well, and leaves no room for the scores, or for its last words."""
     source = f"""
 import shutil
 for name in ("result.json", "run.log", "line_summary.json"):

@@ -1,4 +1,4 @@
-"""What the entry point makes of a command line and of the machine, before anything starts."""
+"""Tests what the entry point plans for a command line and a machine, before anything starts."""
 
 from __future__ import annotations
 
@@ -12,33 +12,35 @@ import pytest
 
 from benchmarks.errors import RunFailedError, UsageError
 from benchmarks.machine import nvml
+from benchmarks.machine.topology import ordered_cores
 from hepscore_adapter.image.entrypoint import parse
-from hepscore_adapter.image.plan import Image, Load, plan
+from hepscore_adapter.image.plan import Image, Plan, make_plan
 from tests.line import register
 
 IMAGE = Image("line", ("eight", "slow"), Path("/data"))
-ALL = tuple(sorted(os.sched_getaffinity(0)))
+ALL = tuple(ordered_cores(os.sched_getaffinity(0)))
 
 
 @pytest.fixture(autouse=True)
 def line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The line is a workload, on a machine with four usable cores and no GPU."""
+    """Makes the line a workload, on a machine with four usable cores and no GPU."""
     register(monkeypatch)
     monkeypatch.setattr("hepscore_adapter.image.plan.usable_cores", lambda: 4)
     monkeypatch.setattr(nvml, "visible_handles", dict)
 
 
-def planned(*arguments: str) -> Load:
-    return plan(IMAGE, parse(list(arguments)))
+def planned(*arguments: str) -> Plan:
+    return make_plan(IMAGE, parse(list(arguments)))
 
 
 def with_gpus(patch: pytest.MonkeyPatch, count: int) -> None:
+    patch.setattr(nvml, "faults", list)
     patch.setattr(nvml, "visible_handles", lambda: {index: f"handle {index}" for index in range(count)})
     patch.setattr(nvml, "read", lambda _function, handle: f"GPU-{handle[-1]}")
 
 
 def test_without_options_one_copy_takes_all_cores_and_the_first_preset() -> None:
-    assert planned("-W") == Load(
+    assert planned("-W") == Plan(
         arguments=("line", "--preset=eight", "--data=/data/eight", "--threads=4"),
         copies=1,
         threads=4,
@@ -46,6 +48,7 @@ def test_without_options_one_copy_takes_all_cores_and_the_first_preset() -> None
         extra_arguments="",
         cores=ALL,
         gpus=(),
+        mode=None,
     )
 
 
@@ -69,14 +72,14 @@ def test_every_option_reaches_the_run() -> None:
     ],
 )
 def test_threads_are_the_cores_shared_out(arguments: list[str], threads: int) -> None:
-    asked = planned(*arguments)
-    assert (asked.threads, asked.arguments[-1]) == (threads, f"--threads={threads}")
+    plan = planned(*arguments)
+    assert (plan.threads, plan.arguments[-1]) == (threads, f"--threads={threads}")
 
 
 @pytest.mark.parametrize("arguments", [["-c5"], ["-t5"], ["-c2", "-t3"], ["-n8"]])
 def test_more_threads_than_cores_are_said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    asked = planned(*arguments)
-    busy = asked.copies * asked.threads
+    plan = planned(*arguments)
+    busy = plan.copies * plan.threads
     assert capsys.readouterr().err == (
         f"hepbench: {busy} threads on 4 usable cores: they get in each other's way\n"
     )
@@ -89,8 +92,8 @@ def test_as_many_threads_as_cores_are_nothing_to_say(capsys: pytest.CaptureFixtu
 
 def test_copies_are_bound_to_cores_of_their_own() -> None:
     def cores(copies: int, count: int) -> list[tuple[int, ...]]:
-        shared = Load((), copies, 1, None, "", tuple(range(count)), ())
-        return [shared.cores_of(copy) for copy in range(copies)]
+        plan = Plan((), copies, 1, None, "", tuple(range(count)), (), None)
+        return [plan.cores_of(copy) for copy in range(copies)]
 
     assert cores(2, 4) == [(0, 1), (2, 3)]
     assert cores(2, 5) == [(0, 1), (2, 3)]
@@ -99,15 +102,67 @@ def test_copies_are_bound_to_cores_of_their_own() -> None:
 
 
 def test_ncores_is_what_the_copies_share() -> None:
-    assert planned("-n1").cores == ALL[:1]
+    assert planned("-n1").cores == (min(ALL),)
 
 
 def test_gpus_are_shared_out_by_identifier(monkeypatch: pytest.MonkeyPatch) -> None:
     with_gpus(monkeypatch, 5)
-    asked = planned("-c2", "--gpus", "2")
-    assert [asked.gpus_of(copy) for copy in range(2)] == [("GPU-0", "GPU-1"), ("GPU-2", "GPU-3")]
-    assert asked.arguments[-2:] == ("--gpus", "2")
-    assert asked.threads == 1  # four cores, four ranks
+    plan = planned("-c2", "--gpus", "2")
+    assert [plan.visible_devices(copy) for copy in range(2)] == ["GPU-0,GPU-1", "GPU-2,GPU-3"]
+    assert plan.arguments[-2:] == ("--gpus", "2")
+    assert plan.threads == 1  # four cores, four ranks
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-M", "gpu"],
+        ["--mode=gpu"],
+        ["--device", "cuda"],
+        ["-M", "gpu", "--device", "cuda"],
+        ["-x", "-M gpu"],
+        ["-x", "--device cuda"],
+        ["-M", "gpu", "-x", "--n-gpus 1"],
+        ["-x", " --device cuda --n-gpus 1 "],
+        ["-M", "gpu", "--gpus", "1"],
+    ],
+)
+def test_the_gpu_mode_is_one_gpu_for_each_copy(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    with_gpus(monkeypatch, 3)
+    plan = planned("-c2", *arguments)
+    assert (plan.mode, plan.arguments[-2:]) == ("gpu", ("--gpus", "1"))
+    assert [plan.visible_devices(copy) for copy in range(2)] == ["GPU-0", "GPU-1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mode"),
+    [
+        (["--n-gpus", "2"], None),
+        (["-x", "--n-gpus 2"], None),
+        (["-M", "gpu", "--n-gpus", "2"], "gpu"),
+        (["-M", "gpu", "--gpus", "2"], "gpu"),
+    ],
+)
+def test_n_gpus_are_gpus(monkeypatch: pytest.MonkeyPatch, arguments: list[str], mode: str | None) -> None:
+    with_gpus(monkeypatch, 3)
+    plan = planned(*arguments)
+    assert (plan.mode, plan.arguments[-2:], plan.visible_devices(0)) == (mode, ("--gpus", "2"), "GPU-0,GPU-1")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-M", "cpu"], ["--device", "cpu"], ["-x", "-M cpu"], ["-M", "cpu", "--device", "cpu"]]
+)
+def test_the_cpu_mode_hides_the_gpus(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    """Shows that several copies, which would otherwise share a GPU by accident, are then no mistake."""
+    with_gpus(monkeypatch, 1)
+    plan = planned("-c2", *arguments)
+    assert (plan.mode, plan.gpus, plan.visible_devices(0)) == ("cpu", (), "")
+    assert not [argument for argument in plan.arguments if argument.startswith("--gpus")]
+
+
+def test_without_a_mode_a_copy_sees_what_the_image_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_gpus(monkeypatch, 1)
+    assert (planned().mode, planned().visible_devices(0)) == (None, None)
 
 
 def test_too_few_gpus_are_a_failed_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,14 +172,34 @@ def test_too_few_gpus_are_a_failed_run(monkeypatch: pytest.MonkeyPatch) -> None:
         planned("-c2", "--gpus", "2")
     assert str(caught.value) == (
         "expected 4 GPU(s), 2 for each of 2, got 3; "
-        "start the container with GPUs (docker --gpus all, apptainer --nv) or leave --gpus out"
+        "start the container with GPUs (docker --gpus all, apptainer --nv) or use --mode cpu"
     )
 
 
-def test_no_driver_is_the_reason_that_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "arguments", [["--gpus", "1"], ["--n-gpus", "1"], ["-M", "gpu"], ["--device", "cuda"]]
+)
+def test_no_driver_is_the_reason_that_is_given(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
     monkeypatch.setattr(nvml, "unavailable", lambda: "NVML Shared Library Not Found")
     with pytest.raises(RunFailedError, match=r"got 0 \(NVML Shared Library Not Found\); start"):
-        planned("--gpus", "1")
+        planned(*arguments)
+
+
+def test_a_gpu_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_gpus(monkeypatch, 1)
+    monkeypatch.setattr(nvml, "unavailable", lambda: "")
+    monkeypatch.setattr(nvml, "faults", lambda: ["GPU 1: GPU is lost"])
+    assert planned("-M", "gpu").gpus == ("GPU-0",)
+    with pytest.raises(RunFailedError, match=r"got 1 \(GPU 1: GPU is lost\); start"):
+        planned("--n-gpus", "2")
+
+
+def test_a_mig_slice_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvml, "visible_handles", lambda: {0: "slice"})
+    monkeypatch.setattr(nvml, "read", lambda _function, _handle: "MIG-11111111-2222-3333-4444-555555555555")
+    plan = planned("-M", "gpu")
+    assert plan.visible_devices(0) == "MIG-11111111-2222-3333-4444-555555555555"
+    assert plan.arguments[-2:] == ("--gpus", "1")
 
 
 def test_copies_do_not_share_a_gpu_by_accident(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +207,10 @@ def test_copies_do_not_share_a_gpu_by_accident(monkeypatch: pytest.MonkeyPatch) 
     assert planned("-c1").gpus == ()
     with pytest.raises(UsageError) as caught:
         planned("-c2")
-    assert str(caught.value) == "2 copies would share a GPU; say with --gpus how many each has to itself"
+    assert str(caught.value) == (
+        "2 copies would share a GPU; say with --gpus how many each has to itself, "
+        "or hide the GPUs with --mode cpu"
+    )
 
 
 USAGE = {
@@ -160,6 +238,30 @@ USAGE = {
         ["--epochs", "1001"],
         "epochs (from --epochs): expected a whole number from 2 to 1000, got '1001'",
     ),
+    "gpus and n-gpus": (
+        ["--gpus", "2", "--n-gpus", "2"],
+        "--gpus 2 and --n-gpus 2 mean the same; leave one of them out",
+    ),
+    "gpus and n-gpus in extra-args": (
+        ["--gpus", "1", "-x", "--n-gpus 2"],
+        "--gpus 1 and --n-gpus 2 mean the same; leave one of them out",
+    ),
+    "a number of GPUs without GPUs": (
+        ["-M", "cpu", "--gpus", "1"],
+        "--mode cpu and --gpus 1 contradict each other; leave one of them out",
+    ),
+    "a number of GPUs without GPUs in extra-args": (
+        ["-M", "cpu", "-x", "--n-gpus 1"],
+        "--mode cpu and --n-gpus 1 contradict each other; leave one of them out",
+    ),
+    "a number of GPUs on the device cpu": (
+        ["-x", "--device cpu --n-gpus 1"],
+        "--device cpu and --n-gpus 1 contradict each other; leave one of them out",
+    ),
+    "two modes": (
+        ["-M", "gpu", "--device", "cpu"],
+        "--mode gpu and --device cpu contradict each other; leave one of them out",
+    ),
     "a precision that is none": (
         ["-x", "--precision int8"],
         "precision (from --precision): expected one of float32, float64, mixed_bfloat16, mixed_float16, "
@@ -183,6 +285,13 @@ SYNTAX = {
     "an option of the load in extra-args": (
         ["-x", "--copies 2"],
         r"--extra-args: No such option.*--copies.*",
+    ),
+    "a mode that is none": (["-M", "tpu"], r".*'-M' / '--mode'.*tpu.*"),
+    "a device that is none": (["-x", "--device cuda:0"], r"--extra-args: .*'--device'.*cuda:0.*"),
+    "no GPU of several": (["--n-gpus", "0"], r".*'--n-gpus'.*0.*"),
+    "a mode twice": (
+        ["-M", "gpu", "-x", "-M gpu"],
+        "--mode: expected once, got it on the command line and in --extra-args",
     ),
     "no folder behind -w": (["-w", "", "-W"], r"--resultsdir: expected a folder, got -W"),
     "an option twice": (

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks.workloads.gnn_tracking import events as module
+from benchmarks.workloads.gnn_tracking.batches import pt_weight
 from benchmarks.workloads.gnn_tracking.config import PRESETS, piece_count
-from benchmarks.workloads.gnn_tracking.events import graph_settings, open_events, pt_weight
+from benchmarks.workloads.gnn_tracking.events import graph_settings, open_events
 from datasets.errors import DataError
 from datasets.graphs.dataset import TABLES
 from datasets.store import Writer, open_store
@@ -67,6 +68,23 @@ def test_two_graphs_become_one_of_two_parts(stored):
     assert targets["label"].tolist() == [0, 1, 1, 0] + [0] * 29
     assert targets["weight"].tolist() == [1] * 4 + [0] * 29
     assert (batch.events, batch.elements, batch.padded_elements) == (2, 4, 33)
+
+
+@pytest.mark.parametrize("directed", [True, False])
+def test_what_nobody_reads_is_not_built(stored, directed):
+    """Only validation reads the truth, and inference does without targets. The rest is the same for all."""
+    events = open_events(configured(stored, directed=directed), print)
+    (complete,) = events.batches("train", 2, purpose="validation")
+    (training,) = events.batches("train", 2, purpose="training")
+    (inference,) = events.batches("train", 2, purpose="inference")
+    assert (training.truth, inference.truth, inference.targets) == (None, None, None)
+    for name, array in complete.targets.items():
+        assert (training.targets[name] == array).all()
+    assert training.denominators == complete.denominators
+    for batch in (training, inference):
+        assert (batch.events, batch.elements, batch.padded_elements) == (2, 4, complete.padded_elements)
+        for name, array in complete.inputs.items():
+            assert (batch.inputs[name] == array).all()
 
 
 def test_both_ways_every_edge_is_there_twice(stored):

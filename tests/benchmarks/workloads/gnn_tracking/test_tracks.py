@@ -41,8 +41,8 @@ def test_an_edge_between_two_particles_merges_their_tracks():
 
 def test_a_whole_track_is_matched():
     got = matches_of([0, 0, 0], [0, 0, 0])
-    assert got.found.tolist() == [True]
-    assert got.matched.tolist() == [True]
+    assert got.particle_found.tolist() == [True]
+    assert got.track_matched.tolist() == [True]
     assert got.duplicate.tolist() == [False]
     assert got.hits.tolist() == [True] * 3
 
@@ -50,29 +50,29 @@ def test_a_whole_track_is_matched():
 def test_half_of_the_track_is_not_enough():
     """Six hits, three each of two particles: neither has the majority."""
     got = matches_of([0] * 6, [0, 0, 0, 1, 1, 1])
-    assert not got.matched.any()
-    assert not got.found.any()
+    assert not got.track_matched.any()
+    assert not got.particle_found.any()
 
 
 def test_more_than_half_of_the_track_is_enough():
     got = matches_of([0] * 7, [0, 0, 0, 0, 1, 1, 1])
-    assert got.matched.tolist() == [True]
-    assert got.found.tolist() == [True, False]
+    assert got.track_matched.tolist() == [True]
+    assert got.particle_found.tolist() == [True, False]
     assert got.hits.tolist() == [True] * 4 + [False] * 3
 
 
 def test_half_of_the_particle_is_not_enough():
     """A particle of six hits in two pieces: both are pure, none holds more than half."""
     got = matches_of([0, 0, 0, 1, 1, 1], [0] * 6)
-    assert not got.matched.any()
-    assert not got.found.any()
+    assert not got.track_matched.any()
+    assert not got.particle_found.any()
     assert got.duplicate.tolist() == [False, True]
 
 
 def test_a_split_track_is_found_once_and_its_short_piece_is_a_duplicate():
     got = matches_of([0, 0, 0, 1, 1, 1, 1], [0] * 7)
-    assert got.found.tolist() == [True]
-    assert got.matched.tolist() == [False, True]
+    assert got.particle_found.tolist() == [True]
+    assert got.track_matched.tolist() == [False, True]
     assert got.duplicate.tolist() == [True, False]
     assert got.hits.tolist() == [False] * 3 + [True] * 4
 
@@ -85,21 +85,25 @@ def test_a_duplicate_is_purer_than_three_quarters():
 
 def test_noise_counts_for_the_track_and_for_no_particle():
     got = matches_of([0, 0, 0, 0, 0, 1, 1, 1], [0, 0, 0, -1, -1, -1, -1, -1])
-    assert got.matched.tolist() == [True, False]
+    assert got.track_matched.tolist() == [True, False]
     got = matches_of([0, 0, 0, 0, 0, 0], [0, 0, 0, -1, -1, -1])
-    assert got.matched.tolist() == [False]
+    assert got.track_matched.tolist() == [False]
 
 
 def test_hits_outside_tracks_count_for_the_particle():
-    assert matches_of([0, 0, 0, -1, -1], [0] * 5).found.tolist() == [True]
-    assert matches_of([0, 0, 0, -1, -1, -1], [0] * 6).found.tolist() == [False]
+    assert matches_of([0, 0, 0, -1, -1], [0] * 5).particle_found.tolist() == [True]
+    assert matches_of([0, 0, 0, -1, -1, -1], [0] * 6).particle_found.tolist() == [False]
 
 
 def test_no_tracks_and_no_particles_match_nothing():
     got = matches_of([-1, -1], [0, 0])
-    assert (got.found.tolist(), len(got.matched), len(got.duplicate)) == ([False], 0, 0)
+    assert (got.particle_found.tolist(), len(got.track_matched), len(got.duplicate)) == ([False], 0, 0)
     got = matches_of([0, 0, 0], [-1, -1, -1])
-    assert (len(got.found), got.matched.tolist(), got.duplicate.tolist()) == (0, [False], [False])
+    assert (len(got.particle_found), got.track_matched.tolist(), got.duplicate.tolist()) == (
+        0,
+        [False],
+        [False],
+    )
 
 
 @pytest.mark.parametrize("pt", [0.5, 1.0, 5.0])

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def make_inputs(nodes, edges, real_edges, seed=1):
-    """Inputs and targets of a random graph; the last eighth of the nodes, at least one, is padding."""
+    """Returns inputs and targets of a random graph, whose last eighth of nodes, at least one, is padding."""
     rng = np.random.default_rng(seed)
     real = nodes - max(nodes // 8, 1)
     features = np.zeros((nodes, 3), np.float32)
@@ -15,37 +15,38 @@ def make_inputs(nodes, edges, real_edges, seed=1):
 
 
 def lay_out(features, senders, receivers, label, weight, edges):
-    """Inputs and targets of a graph of so many padded edges; the last of the nodes is padding."""
+    """Returns inputs and targets of a graph padded to ``edges`` edges, whose last node is padding."""
     last, real = len(features) - 1, len(senders)
     order = np.lexsort((senders, receivers))
 
-    def filled(values, rest, dtype):
-        return np.concatenate([values[order], np.full(edges - real, rest)]).astype(dtype)
+    def pad(values, padding, dtype):
+        return np.concatenate([values[order], np.full(edges - real, padding)]).astype(dtype)
 
     inputs = {
         "nodes": features,
-        "senders": filled(senders, last, np.int32),
-        "receivers": filled(receivers, last, np.int32),
+        "senders": pad(senders, last, np.int32),
+        "receivers": pad(receivers, last, np.int32),
     }
     inputs["sender_order"] = np.argsort(inputs["senders"], kind="stable").astype(np.int32)
-    return inputs, {"label": filled(label, 0, np.float32), "weight": filled(weight, 0, np.float32)}
+    return inputs, {"label": pad(label, 0, np.float32), "weight": pad(weight, 0, np.float32)}
 
 
 def real_graph(nodes, edges, seed):
-    """Features, senders, receivers and labels of a random graph without padding."""
+    """Returns features, senders, receivers and labels of a random graph without padding."""
     inputs, targets = make_inputs(nodes + nodes // 7, edges, edges, seed)
     return inputs["nodes"][:nodes], inputs["senders"], inputs["receivers"], targets["label"]
 
 
 def padded(features, senders, receivers, label, *, nodes, edges):
-    """Inputs and targets of a graph with so many nodes and edges, padding included."""
+    """Returns inputs and targets of a graph padded to ``nodes`` nodes and ``edges`` edges."""
     rows = np.zeros((nodes, 3), np.float32)
     rows[: len(features)] = features
     return lay_out(rows, senders, receivers, label, np.ones(len(senders)), edges)
 
 
 def graph(r, particle, edges, label, pt, *, pt_of, sector=(0.0, np.pi)):
-    """A graph as stored: phi is a tenth of r in half sectors, z twice r; edges stand by receiver."""
+    """Makes a graph as stored, with edges by receiver. phi is a tenth of r in half sectors, z is twice r."""
+    # Figures that no test looks at are numbers in a row, ones, or zeros.
     r, particle = np.array(r, np.float32), np.array(particle, np.int32)
     numbers = np.arange(len(r), dtype=np.int32)
     ones = np.ones(len(pt_of), np.float32)

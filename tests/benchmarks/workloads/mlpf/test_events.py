@@ -16,7 +16,7 @@ SIZES = {"train": [3, 5, 9], "validation": [2, 4]}
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Events whose rows all hold their own number, counted from 1 within the split."""
+    """Stores events whose rows all hold their own number, counted from 1 within the split."""
     folder = tmp_path_factory.mktemp("stored") / "data"
     with Writer(folder) as writer:
         for split, sizes in SIZES.items():
@@ -40,6 +40,18 @@ def test_rows_come_in_stored_order_and_the_rest_is_zero(stored):
     assert first.targets[1, :, 6].tolist() == [4, 5, 6, 7, 8, 0, 0, 0]
     assert (first.events, first.elements, first.padded_elements) == (2, 8, 16)
     assert (last.events, last.elements, last.padded_elements) == (1, 8, 8), "one of nine rows is cut off"
+
+
+def test_targets_are_not_built_for_inference(stored):
+    events = open_events(configured(stored), print)
+    for complete, batch in zip(
+        events.batches("validation", 1), events.batches("validation", 1, purpose="inference"), strict=True
+    ):
+        assert batch.targets is None
+        assert (batch.inputs == complete.inputs).all()
+        assert (batch.events, batch.elements) == (complete.events, complete.elements)
+    for batch in events.batches("train", 1, purpose="training"):
+        assert batch.targets is not None
 
 
 def test_ranks_take_turns_and_the_loss_is_divided_by_all_rows(stored):

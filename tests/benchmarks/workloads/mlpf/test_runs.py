@@ -202,7 +202,7 @@ main()
 
 @pytest.mark.slow
 def test_memory_that_the_framework_cannot_get_does_not_fit(mlpf_data: Path, tmp_path: Path) -> None:
-    """A loss that asks for 8 TB, which nothing foretold; some systems would promise them."""
+    """A loss that asks for 8 TB, which nothing predicted. Some systems would promise them."""
     arguments = ["run", *tiny(), "--data", str(mlpf_data), "--output", str(tmp_path)]
     answer = subprocess.run(
         [sys.executable, "-c", GREEDY, *arguments],

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def toy_events(events, elements, real, seed=1):
-    """Inputs (events, elements, 12) and targets (events, elements, 7), the first ``real`` rows filled."""
+    """Makes inputs, (events, elements, 12), and targets, (events, elements, 7), with ``real`` rows filled."""
     rng = np.random.default_rng(seed)
     inputs = np.zeros((events, elements, 12), np.float32)
     targets = np.zeros((events, elements, 7), np.float32)

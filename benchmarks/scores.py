@@ -1,0 +1,97 @@
+"""What each kind of workload reports of a result, in words that no kind needs to be known for.
+
+The scores are made again from the raw repetitions each time, so that a changed figure shows.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.result import RunResult, Score, Spread
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a summary, a table and a verdict need of a result.
+
+    Attributes:
+        scores: By name, higher is better.
+        statistics: Other figures that were repeated, by name, such as the duration of an epoch in seconds.
+        work: How much was done, as ``run_info`` of a summary has it.
+        events: Events of one repetition, over all ranks.
+        details: What else a summary has of this kind, such as latencies.
+        input_wait: Share of the time of each phase in which no input was ready, by the score's name.
+        repetition_seconds: Median duration of the repetitions of a phase whose length the preset fixes.
+        phases: Start and end of each timed phase by its name, in seconds since 1970 (UTC).
+        shortfall: One line that says what is missing for a score; empty if nothing is.
+    """
+
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    statistics: Mapping[str, Score] = field(default_factory=dict)
+    work: Mapping[str, Any] = field(default_factory=dict)
+    events: int = 0
+    details: Mapping[str, Any] = field(default_factory=dict)
+    input_wait: Mapping[str, float] = field(default_factory=dict)
+    repetition_seconds: Mapping[str, float] = field(default_factory=dict)
+    phases: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    shortfall: str = ""
+
+
+def account(result: RunResult) -> Account:
+    """Returns what the result's kind of workload reports of it.
+
+    Raises:
+        ValueError: This version does not know the kind.
+    """
+    if result.kind not in _ACCOUNTS:
+        raise ValueError(f"expected a kind of workload among {', '.join(_ACCOUNTS)}, got {result.kind!r}")
+    return _ACCOUNTS[result.kind](result)
+
+
+def _account_of_training(result: RunResult) -> Account:
+    config, timed, inference = result.config, result.timed, result.inference
+    if not timed:
+        return Account(shortfall=f"expected a timed epoch, got {len(result.epochs)} warm-up epochs")
+    if not inference:
+        return Account(shortfall="expected inference to be measured, got none")
+    asked, done = config["epochs"], len(result.epochs)
+    batch = inference["batch"]
+    return Account(
+        scores={
+            "train": Score(Spread.of([epoch.events / epoch.seconds for epoch in timed]), "events/s"),
+            "infer": Score(_inference_spread(batch), "events/s"),
+        },
+        statistics={"epoch_time": Score(result.epoch_seconds(), "s")},
+        work={
+            "events_per_epoch": timed[0].events,
+            **{key: config[key] for key in ("epochs", "warmup_epochs", "batch_size")},
+        },
+        events=timed[0].events,
+        details={"latency_seconds": dict(inference["single"]["latency_seconds"])},
+        input_wait={
+            "train": statistics.median(epoch.input_wait_fraction for epoch in timed),
+            **({"infer": batch["input_wait_fraction"]} if "input_wait_fraction" in batch else {}),
+        },
+        repetition_seconds={"train": result.epoch_seconds().median},
+        phases={
+            **{
+                f"epoch {epoch.index}": (epoch.started_at, epoch.started_at + epoch.seconds)
+                for epoch in timed
+                if epoch.started_at is not None
+            },
+            **({"inference": (batch["started_at"], batch["ended_at"])} if "started_at" in batch else {}),
+        },
+        shortfall="" if done == asked else f"expected the {asked} epochs that were asked for, got {done}",
+    )
+
+
+def _inference_spread(batch: Mapping[str, Any]) -> Spread:
+    if "pass_seconds" not in batch:  # results of earlier versions have no passes
+        return Spread(**batch["events_per_second"])
+    return Spread.of([batch["events_per_pass"] / seconds for seconds in batch["pass_seconds"]])
+
+
+_ACCOUNTS: Mapping[str, Callable[[RunResult], Account]] = {"training": _account_of_training}

@@ -1,0 +1,82 @@
+"""Whether the machine was quiet while a run was measured, with reasons in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.result import RunResult
+from benchmarks.scores import Account, account
+
+ENOUGH_REPETITIONS = 3  # of fewer, a spread says little
+SHORT_SECONDS = 10.0  # clocks of processors have not settled in less
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What can be said of a measurement.
+
+    Attributes:
+        word: ``quiet``, ``disturbed``, or ``unknown`` where there is too little to tell by.
+        reasons: Why it is not quiet, one line each.
+        remarks: What a reader has to know all the same.
+    """
+
+    word: str
+    reasons: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the verdict as JSON values."""
+        return {"word": self.word, "reasons": list(self.reasons), "remarks": list(self.remarks)}
+
+
+def verdict(result: RunResult) -> Verdict:
+    """Judges a finished run by the bounds of its configuration."""
+    report = account(result)
+    disturbances = [*_of_machine(result.telemetry, result.config), *_of_repetitions(report, result.config)]
+    remarks = tuple(
+        f"{name}: a repetition takes {seconds:.2g} s; under {SHORT_SECONDS:g} s, clocks may not have settled"
+        for name, seconds in report.repetition_seconds.items()
+        if result.config.get("quiet_epoch_seconds", SHORT_SECONDS) <= seconds < SHORT_SECONDS
+    )
+    if disturbances:
+        return Verdict("disturbed", tuple(disturbances), remarks)
+    unknowns = [
+        f"{name}: {score.spread.count} repetitions, {ENOUGH_REPETITIONS} are needed to tell"
+        for name, score in report.scores.items()
+        if score.spread.count < ENOUGH_REPETITIONS
+    ]
+    if result.telemetry.get("foreign_cpu_cores_mean") is None:
+        unknowns.append("the load of others was not measured")
+    return Verdict("unknown" if unknowns else "quiet", tuple(unknowns), remarks)
+
+
+def _of_machine(telemetry: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
+    """What others took from the run."""
+    foreign, bound = telemetry.get("foreign_cpu_cores_mean"), config.get("max_foreign_cores", 0.1)
+    if foreign is not None and foreign > bound:
+        yield f"others kept {foreign:.2f} of the run's cores busy, more than {bound:g}"
+    stolen, bound = telemetry.get("stolen_fraction"), config.get("max_stolen_fraction", 0.01)
+    if stolen is not None and stolen > bound:
+        yield f"a hypervisor took {stolen:.1%} of the CPU time, more than {bound:.1%}"
+    if error := telemetry.get("error"):
+        yield f"the machine was not watched to the end: {error}"
+
+
+def _of_repetitions(report: Account, config: Mapping[str, Any]) -> Iterator[str]:
+    """What the repetitions themselves show."""
+    bound = config.get("max_spread", 0.05)
+    for name, score in report.scores.items():
+        spread = score.spread.relative_spread
+        if spread > bound:
+            yield f"{name}: a spread of {spread:.1%} over {score.spread.count}, more than {bound:.1%}"
+    bound = config.get("max_input_wait", 0.1)
+    for name, share in report.input_wait.items():
+        if share > bound:
+            yield f"{name}: {share:.1%} of the time without input, more than {bound:.1%}"
+    bound = config.get("quiet_epoch_seconds", SHORT_SECONDS)
+    for name, seconds in report.repetition_seconds.items():
+        if seconds < bound:
+            yield f"{name}: a repetition takes {seconds:.2g} s, less than {bound:g} s"

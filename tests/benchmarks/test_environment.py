@@ -1,0 +1,96 @@
+"""What a site has in its environment for other programs, and hepbench must live with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.command import ROOT, hepbench, refused, run_line
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> Path:
+    """A folder with another package called ``datasets``, such as that of Hugging Face."""
+    package = tmp_path / "stack" / "datasets"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text('__version__ = "2.14.0"\n', encoding="utf-8")
+    return package.parent
+
+
+@pytest.fixture(scope="module")
+def line_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of a workload that takes no time."""
+    folder = tmp_path_factory.mktemp("line") / "run"
+    assert run_line(folder).returncode == 0
+    return folder
+
+
+def test_another_package_called_datasets_on_the_path_is_passed_over(stranger: Path, tmp_path: Path) -> None:
+    answer = hepbench("list", env={"PYTHONPATH": f"{stranger}:{ROOT}"}, cwd=tmp_path)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout.startswith("mlpf: ")
+
+
+def test_another_package_called_datasets_in_the_working_folder_is_passed_over(stranger: Path) -> None:
+    answer = hepbench("list", cwd=stranger)
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+def test_workers_find_our_datasets_too(stranger: Path, mlpf_data: Path, tmp_path: Path) -> None:
+    settings = ("--set=train_events=8", "--set=validation_events=4", "--set=pileup=0", "--set=pool_events=1")
+    answer = hepbench(
+        "data",
+        "generate",
+        "mlpf",
+        *settings,
+        "--output",
+        tmp_path / "events",
+        env={"PYTHONPATH": f"{stranger}:{ROOT}", "PYTHIA8DATA": str(tmp_path / "somebody" / "xmldoc")},
+        cwd=tmp_path,
+    )
+    assert answer.returncode == 0, answer.stderr
+    first, second = (folder / "manifest.json" for folder in (tmp_path / "events", mlpf_data))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_stranger_is_still_there_for_other_programs(stranger: Path, tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; before = list(sys.path); import benchmarks, datasets\n"
+    code += "print(sys.path == before, Path(datasets.__file__).parents[1])"
+    script = tmp_path / "program.py"
+    script.write_text(code, encoding="utf-8")
+    answer = hepbench(program="program", env={"PYTHONPATH": f"{stranger}:{ROOT}"}, cwd=tmp_path)
+    assert answer.stdout.split() == ["True", str(ROOT)], answer.stderr
+
+
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "Qt4Agg", "TkAgg"])
+def test_a_figure_is_drawn_whatever_backend_the_notebook_has(
+    backend: str, line_run: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("mplhep", reason="plots are drawn with matplotlib and mplhep")
+    picture = tmp_path / "run.png"
+    answer = hepbench("report", line_run, "--plot", picture, env={"MPLBACKEND": backend})
+    assert answer.returncode == 0, answer.stderr
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_tilde_that_the_shell_left_is_the_home_folder(tmp_path: Path) -> None:
+    assert run_line(Path("~/run"), env={"HOME": str(tmp_path)}, cwd=ROOT).returncode == 0
+    assert (tmp_path / "run" / "result.json").is_file()
+    answer = hepbench("report", "~/run", env={"HOME": str(tmp_path)})
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_a_data_set_below_the_home_folder_is_found(mlpf_data: Path) -> None:
+    env = {"HOME": str(mlpf_data.parent)}
+    answer = hepbench("data", "verify", f"~/{mlpf_data.name}", env=env)
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_an_unknown_home_folder_is_refused() -> None:
+    line = refused(hepbench("data", "verify", "~nobody-of-this-name/events"), 2)
+    assert line.endswith("~nobody-of-this-name/events: there is no such home folder; write the whole path")
+    line = refused(hepbench("doctor", env={"HEPBENCH_DATA": "~nobody-of-this-name/cache"}), 1)
+    assert line == (
+        "HEPBENCH_DATA=~nobody-of-this-name/cache: there is no such home folder; write the whole path"
+    )
