@@ -96,7 +96,7 @@ def _run_rank_0(
     try:
         with _logging_to(folder / "run.log", options.debug):
             log.info("configuration: %s", resolved.to_dict())
-            on_start = partial(remove_summaries, folder)
+            on_start = partial(_remove_old_results, folder, resolved, place)
             result = run(resolved, progress, on_start, ignore_further_signals, place=place, gpus=gpus)
             result = _with_valid_summary(result)
             log.info("status: %s %s", result.status, result.reason)
@@ -107,6 +107,19 @@ def _run_rank_0(
                 folder.rmdir()
         raise
     return result
+
+
+def _remove_old_results(folder: Path, resolved: Resolved, place: Place) -> None:
+    """Lets no older figures pass for those of the run that starts now, should it be killed.
+
+    Of several ranks, the launcher or another rank writes the result of a run whose rank 0 was killed.
+    """
+    remove_summaries(folder)
+    file = folder / "result.json"
+    if place.size == 1 and file.exists():
+        reason = "killed before it ended: no signal that it could answer, or the machine went down"
+        record = RunResult.without_figures(resolved.to_dict(), 1, "failed", reason)
+        write_json(file, record.to_dict())
 
 
 def _with_valid_summary(result: RunResult) -> RunResult:

@@ -111,6 +111,7 @@ class RunResult:
         reason: One line that says why a run is not ``ok``; empty otherwise.
         config: The effective configuration, JSON values only.
         kind: The kind of workload, such as ``training``.
+        device: ``gpu`` or ``cpu``, where the model ran; empty in results of earlier versions.
         scores: What the run is scored by, higher is better; empty unless the run is ``ok``.
         verdict: Whether the machine was quiet, see ``benchmarks.verdict``; empty unless the run is ``ok``.
         quality: Figures of merit of the trained model on the validation events.
@@ -131,6 +132,7 @@ class RunResult:
     seed: int
     reason: str = ""
     kind: str = "training"
+    device: str = ""
     world_size: int = 1
     scores: Mapping[str, Score] = field(default_factory=dict)
     verdict: Mapping[str, Any] = field(default_factory=dict)

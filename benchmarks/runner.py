@@ -95,6 +95,7 @@ def run(
         distributed={},
         data_sha256=events.sha256,
         data=dict(events.description()),
+        device=backend.device(),
         provenance=provenance.collect(backend.versions(), handles_of_node(place)),
     )
 

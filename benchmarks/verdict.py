@@ -36,11 +36,7 @@ def verdict(result: RunResult) -> Verdict:
     """Judges a finished run by the bounds of its configuration."""
     report = account(result)
     disturbances = [*_of_machine(result.telemetry, result.config), *_of_repetitions(report, result.config)]
-    remarks = tuple(
-        f"{name}: a repetition takes {seconds:.2g} s; under {SHORT_SECONDS:g} s, clocks may not have settled"
-        for name, seconds in report.repetition_seconds.items()
-        if result.config.get("quiet_epoch_seconds", SHORT_SECONDS) <= seconds < SHORT_SECONDS
-    )
+    remarks = (*_of_devices(result), *_of_short_phases(report, result.config))
     if disturbances:
         return Verdict("disturbed", tuple(disturbances), remarks)
     unknowns = [
@@ -51,6 +47,22 @@ def verdict(result: RunResult) -> Verdict:
     if result.telemetry.get("foreign_cpu_cores_mean") is None:
         unknowns.append("the load of others was not measured")
     return Verdict("unknown" if unknowns else "quiet", tuple(unknowns), remarks)
+
+
+def _of_devices(result: RunResult) -> Iterator[str]:
+    """What computed, where a reader may take it for something else."""
+    if result.device == "cpu" and result.provenance.get("gpus"):
+        yield "there is a GPU, and it was not used: the framework cannot use it"
+
+
+def _of_short_phases(report: Account, config: Mapping[str, Any]) -> Iterator[str]:
+    """Phases that are short for a clock, where the preset allows them."""
+    for name, seconds in report.repetition_seconds.items():
+        if config.get("quiet_epoch_seconds", SHORT_SECONDS) <= seconds < SHORT_SECONDS:
+            yield (
+                f"{name}: a repetition takes {seconds:.2g} s; "
+                f"under {SHORT_SECONDS:g} s, clocks may not have settled"
+            )
 
 
 def _of_machine(telemetry: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:

@@ -22,6 +22,7 @@ from benchmarks import report
 from benchmarks.config import Resolved
 from benchmarks.errors import RunFailedError, UsageError
 from benchmarks.launchers.engines import Container, Running
+from benchmarks.machine.nvml import listed_devices
 from benchmarks.output import RunOptions, check_folder
 from benchmarks.result import RunResult, file_stamp, read_result
 from benchmarks.stopping import on_stopping
@@ -52,7 +53,8 @@ def plan_container(
         options: Where the result goes. The container prints tracebacks if ``debug`` is set.
 
     Raises:
-        UsageError: The call has an option that an image does not take.
+        UsageError: The call has an option that an image does not take, or asks for more GPUs than
+            ``CUDA_VISIBLE_DEVICES`` leaves.
     """
     arguments = ["-W", "--preset", resolved.preset]
     for name, value in settings.items():
@@ -66,13 +68,20 @@ def plan_container(
         arguments += [_flag(name), str(value)]
 
     # Of the GPUs that this process may use, the container gets the first ones.
+    gpus, visible = int(settings.get("gpus") or 0), os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpu_names = () if visible is None else tuple(listed_devices(visible))
+    if visible is not None and len(gpu_names) < gpus:
+        raise UsageError(
+            f"--gpus {gpus}: expected {gpus} devices in CUDA_VISIBLE_DEVICES, got {len(gpu_names)} in "
+            f"{visible!r}; unset it, or name more"
+        )
     return Container(
         engine=engine,
         image=image or _default_image(engine, resolved.config.workload),
         arguments=(*arguments, "--debug") if options.debug else tuple(arguments),
         results=options.folder(resolved).resolve(),
-        gpus=int(settings.get("gpus") or 0),
-        gpu_names=tuple(filter(None, os.environ.get("CUDA_VISIBLE_DEVICES", "").split(","))),
+        gpus=gpus,
+        gpu_names=gpu_names,
     )
 
 

@@ -66,8 +66,13 @@ def run_ranks(resolved: Resolved, options: RunOptions, ranks: int, *, gpus: int)
     host, port = server.server_address
     watch = _Watch(horovod.HorovodStore(host, port))
     with on_stopping(watch.relay):
-        for rank in range(ranks):
-            watch.start(Place(rank, ranks, rank, ranks, port=port), folder, options.debug)
+        try:
+            for rank in range(ranks):
+                watch.start(Place(rank, ranks, rank, ranks, port=port), folder, options.debug)
+        except BaseException:  # those that started would wait for the others for minutes
+            for started in watch.ranks:
+                started.kill()
+            raise
         watch.wait()
     server.shutdown()
 

@@ -114,8 +114,11 @@ def join(place: Place, device: str = "cpu") -> World:
     # Horovod is imported before any rank waits for this one, so that a missing one costs nobody time.
     try:
         import horovod.tensorflow  # noqa: F401
-    except ImportError as error:
-        raise UsageError(f"{NEEDS_HOROVOD}; it cannot be imported: {error}") from None
+    except (
+        Exception
+    ) as error:  # one that was built for another TensorFlow fails with that one's NotFoundError
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"{NEEDS_HOROVOD}; it cannot be imported: {reason}") from None
     if place.launcher == LOCAL_LAUNCHER:
         die_with_launcher()
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from hepscore_adapter.validate import validate_summary
-from tests.command import LINE, hepbench, names, read, refused, run_line, start
+from tests.command import LINE, hepbench, names, read, refused, run_line, start, until
 
 PLAIN = r"epoch {}/3{}: \d+\.\d\d s, \d+\.\d+ events/s, loss {}, validation loss {}, input wait \d+\.\d %"
 
@@ -121,6 +121,16 @@ def test_force_replaces_the_result(older: Path) -> None:
     summary = read(older / "line_summary.json")
     assert summary["run_info"]["seed"] == 2
     assert names(older) == ["line_summary.json", "result.json", "run.log"]
+
+
+def test_an_older_result_does_not_pass_for_that_of_a_run_that_was_killed(older: Path) -> None:
+    run = start("run", "line", "--preset", "slow", "--output", older, "--force", program=LINE)
+    until(lambda: not (older / "line_summary.json").exists())
+    run.kill()
+    run.communicate()
+    result = read(older / "result.json")
+    assert (result["status"], result["epochs"]) == ("failed", [])
+    assert result["reason"].startswith("killed before it ended")
 
 
 @pytest.mark.parametrize(

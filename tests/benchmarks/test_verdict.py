@@ -91,3 +91,11 @@ def test_two_repetitions_that_differ_are_disturbed_all_the_same() -> None:
 def test_a_result_of_an_earlier_version_can_be_judged() -> None:
     """It has no bounds, no stolen time and no waiting in inference."""
     assert verdict(result()).word == "disturbed"  # its epochs are 10, 20 and 30 events/s
+
+
+def test_a_gpu_that_was_not_used_is_a_remark() -> None:
+    provenance = {**run().provenance, "gpus": [{"name": "Example GPU"}]}
+    judged = verdict(run(device="cpu", provenance=provenance))
+    assert judged.word == "quiet"
+    assert judged.remarks == ("there is a GPU, and it was not used: the framework cannot use it",)
+    assert verdict(run(device="gpu", provenance=provenance)).remarks == ()

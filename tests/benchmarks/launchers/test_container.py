@@ -75,6 +75,16 @@ def test_only_gpus_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) ->
     assert "gpus" not in command_line("docker", {})
 
 
+@pytest.mark.parametrize("visible", ["", "NoDevFiles", "-1", "3", "3,3"])
+def test_gpus_that_are_hidden_are_not_asked_for(monkeypatch: pytest.MonkeyPatch, visible: str) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(
+        UsageError, match=r"^--gpus 2: expected 2 devices in CUDA_VISIBLE_DEVICES, got [01] in "
+    ):
+        command_line("docker", {"gpus": 2})
+    assert "gpus" not in command_line("docker", {})
+
+
 @pytest.mark.parametrize(
     ("engine", "image"),
     [
@@ -112,11 +122,11 @@ def test_what_an_image_does_not_take_is_refused(settings: dict[str, Any], flag: 
 
 def test_a_dry_run_prints_the_command_and_leaves_nothing(tmp_path: Path) -> None:
     call = ["run", "mlpf", "--engine=docker", "--image=i", "--dry-run"]
-    answer = hepbench(*call, f"--output={tmp_path / 'out'}", "--gpus=2", env={"CUDA_VISIBLE_DEVICES": ""})
+    answer = hepbench(*call, f"--output={tmp_path / 'out'}", "--gpus=2", env={"CUDA_VISIBLE_DEVICES": "0,1"})
     assert (answer.returncode, answer.stderr) == (0, "")
     assert answer.stdout.startswith(f"docker run --rm --label=hepbench.run --user={USER} ")
     assert answer.stdout.endswith(
-        f"source={tmp_path / 'out'},target=/results --gpus=2 i -W --preset smoke --gpus 2\n"
+        f"source={tmp_path / 'out'},target=/results '--gpus=\"device=0,1\"' i -W --preset smoke --gpus 2\n"
     )
     assert names(tmp_path) == []
 

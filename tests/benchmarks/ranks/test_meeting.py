@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from benchmarks.errors import RunFailedError
 from benchmarks.ranks.meeting import Meeting, MeetingPoint, meeting_from_environment
+from tests.command import until
 
 
 @pytest.fixture
@@ -26,14 +27,6 @@ def copies(point: MeetingPoint) -> Iterator[list[Meeting]]:
     yield both
     for each in both:
         each.close()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Waits for something that the thread of the point does."""
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_a_process_without_copies_waits_for_nobody() -> None:

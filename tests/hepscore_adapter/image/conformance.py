@@ -10,13 +10,13 @@ import json
 import re
 import signal
 import tarfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from hepscore_adapter.validate import validate_summary
+from tests.command import until
 
 SCORES = {"train", "infer"}
 TREE = [
@@ -271,14 +271,6 @@ def c19_copies_add_up(launch: Launcher, folder: Path) -> None:
 def _result(folder: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     return content
-
-
-def until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    """Waits for ``condition``."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came to that"
-        time.sleep(0.05)
 
 
 CASES: list[Case] = [case for name, case in globals().items() if re.match(r"c\d+_", name)]

@@ -19,8 +19,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.command import ROOT, names, read
-from tests.hepscore_adapter.image.conformance import Outcome, failed, run, scored, summaries, until
+from tests.command import ROOT, names, read, until
+from tests.hepscore_adapter.image.conformance import Outcome, failed, run, scored, summaries
 from tests.hepscore_adapter.image.process import LineImage, Process
 
 # Every stand-in begins with the folder and the number of its copy.
