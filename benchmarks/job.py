@@ -13,7 +13,6 @@ from pathlib import Path
 import click
 
 from benchmarks import report
-from benchmarks.config import Resolved
 from benchmarks.errors import RunFailedError, UsageError
 from benchmarks.output import (
     EXIT_FAILED,
@@ -27,6 +26,7 @@ from benchmarks.progress import Progress
 from benchmarks.ranks.ending import Ending, announce_error, store_failure, write_in_place_of_rank_0
 from benchmarks.ranks.horovod import store_of
 from benchmarks.ranks.place import ALONE, LOCAL_LAUNCHER, Place
+from benchmarks.resolution import Resolved
 from benchmarks.result import RunResult, file_stamp, write_json
 from benchmarks.runner import run
 from benchmarks.stopping import ignore_further_signals, on_stopping, raise_once

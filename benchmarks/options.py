@@ -87,11 +87,11 @@ def resolved(
     Raises:
         UsageError: There is no such workload, preset or key, or a value does not fit.
     """
-    from benchmarks import config
+    from benchmarks import resolution
     from benchmarks.workload import presets
 
     # Switches such as --xla and --no-xla are booleans, where the configuration has on and off.
     switches = {True: "on", False: "off"}
     flags = {key: switches[value] if isinstance(value, bool) else value for key, value in flags.items()}
-    base = config.choose("preset", preset, presets(workload))
-    return config.resolve(preset, base, file=file, assignments=assignments, sweep=sweep, flags=flags)
+    base = resolution.choose("preset", preset, presets(workload))
+    return resolution.resolve(preset, base, file=file, assignments=assignments, sweep=sweep, flags=flags)

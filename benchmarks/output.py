@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.config import Resolved
 from benchmarks.errors import UsageError
+from benchmarks.resolution import Resolved
 
 FREE_BYTES = 4 << 20  # room that the files of a run need, with some to spare
 EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 130, 143

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from benchmarks import backends, workload
 from benchmarks.backends import Backend
-from benchmarks.config import Resolved, RunConfig
+from benchmarks.config import RunConfig
 from benchmarks.context import Context, ResultFields
 from benchmarks.errors import RunFailedError, Terminated, UsageError
 from benchmarks.machine import provenance
@@ -23,6 +23,7 @@ from benchmarks.progress import Progress
 from benchmarks.ranks import horovod
 from benchmarks.ranks.meeting import Meeting, meeting_from_environment
 from benchmarks.ranks.place import ALONE, Place, handles_of, handles_of_node
+from benchmarks.resolution import Resolved
 from benchmarks.result import RunResult
 from benchmarks.scores import account
 from benchmarks.stopping import signal_raised

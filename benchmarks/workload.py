@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from benchmarks.config import RunConfig, choose
+from benchmarks.config import RunConfig
+from benchmarks.resolution import choose
 
 if TYPE_CHECKING:
     import numpy as np

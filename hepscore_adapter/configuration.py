@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.config import choose
 from benchmarks.errors import UsageError
 from benchmarks.machine.provenance import DISTRIBUTION, package_version
 from benchmarks.report import machine
+from benchmarks.resolution import choose
 from benchmarks.result import RunResult, read_result
 from benchmarks.workload import REGISTRY, image_name, presets
 from hepscore_adapter.summary import summary

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.result import RunResult, Score, Spread
@@ -14,9 +16,27 @@ _MD5_OF_NOTHING = "d41d8cd98f00b204e9800998ecf8427e"
 _NO_SETTINGS = {"workload", "kind", "preset", "changed", "resolved", "data"}
 
 
-def summary(
-    *copies: RunResult, extra_arguments: str = "", events_per_thread: int | None = None
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Request:
+    """What the caller of an image asked for, and the summary gives back.
+
+    Attributes:
+        extra_arguments: The text of ``--extra-args``.
+        events_per_thread: The number of ``--events``; None where it was not given.
+        gpu_score: Whether the summary has one more score, for configurations that read a single one.
+    """
+
+    extra_arguments: str = ""
+    events_per_thread: int | None = None
+    gpu_score: bool = False
+
+
+def gpu_score_name(workload: str) -> str:
+    """Returns the name of the one score that hep-score's configurations of GPU workloads read."""
+    return f"{workload.replace('_', '-')}-gpu"
+
+
+def summary(*copies: RunResult, request: Request | None = None) -> dict[str, Any]:
     """Makes the summary of a run that ended well; ``hepscore_adapter/schema`` describes every key.
 
     The scores of several copies are the sums of their scores, and the statistics run over the copies; those
@@ -24,23 +44,21 @@ def summary(
 
     Args:
         copies: Runs of one configuration, side by side, each with status ``ok`` and with scores.
-        extra_arguments: The text of ``--extra-args``, given back as it came.
-        events_per_thread: What ``--events`` asked for; None where it was not given.
+        request: What the caller of an image asked for; None for nothing.
 
     Raises:
         ValueError: This version does not know the kind of workload.
     """
+    request = request or Request()
     accounts = [account(result) for result in copies]
     return {
-        "run_info": _run_info(copies, accounts[0], extra_arguments, events_per_thread),
-        "report": _report(copies, accounts),
+        "run_info": _run_info(copies, accounts[0], request),
+        "report": _report(copies, accounts, request),
         "app": _app(copies[0], accounts[0]),
     }
 
 
-def _run_info(
-    copies: tuple[RunResult, ...], work: Account, extra_arguments: str, events_per_thread: int | None
-) -> dict[str, Any]:
+def _run_info(copies: tuple[RunResult, ...], work: Account, request: Request) -> dict[str, Any]:
     """Returns the load as it really was."""
     result = copies[0]
     config = result.config
@@ -49,8 +67,8 @@ def _run_info(
     return {
         "copies": len(copies),
         "threads_per_copy": threads,
-        "events_per_thread": events_per_thread or max(1, work.events // threads),
-        "extra_arguments": extra_arguments,
+        "events_per_thread": request.events_per_thread or max(1, work.events // threads),
+        "extra_arguments": request.extra_arguments,
         "world_size": result.world_size,
         "seed": result.seed,
         "kind": result.kind,
@@ -63,7 +81,7 @@ def _run_info(
     }
 
 
-def _report(copies: tuple[RunResult, ...], accounts: list[Account]) -> dict[str, Any]:
+def _report(copies: tuple[RunResult, ...], accounts: list[Account], request: Request) -> dict[str, Any]:
     """Returns the scores, their statistics, and what stands beside them."""
     repeated = [_spreads(each) for each in accounts]
     if len(copies) == 1:
@@ -75,11 +93,14 @@ def _report(copies: tuple[RunResult, ...], accounts: list[Account]) -> dict[str,
             "copies": [_details(result, each) for result, each in parts],
             "overlap": _overlap(accounts),
         }
+    scores = {name: float(sum(each[name].median for each in repeated)) for name in accounts[0].scores}
+    if request.gpu_score:
+        name = gpu_score_name(copies[0].workload)
+        spreads = {**spreads, name: _geometric_mean([spreads[score] for score in scores])}
+        scores[name] = statistics.geometric_mean(scores.values())
     qualities = {name: Spread.of([result.quality[name] for result in copies]) for name in copies[0].quality}
     return {
-        "wl-scores": {
-            name: float(sum(each[name].median for each in repeated)) for name in accounts[0].scores
-        },
+        "wl-scores": scores,
         "wl-stats": {name: _statistics(spread) for name, spread in (spreads | qualities).items()},
         "relative_spread": {name: float(spread.relative_spread) for name, spread in spreads.items()},
         "settings": {key: value for key, value in copies[0].config.items() if key not in _NO_SETTINGS},
@@ -87,6 +108,22 @@ def _report(copies: tuple[RunResult, ...], accounts: list[Account]) -> dict[str,
         **details,
         "log": "ok",
     }
+
+
+def _geometric_mean(spreads: Sequence[Spread]) -> Spread:
+    """Returns the geometric means of several spreads, with the count of the score with the fewest values."""
+    mean, median, low, high = (
+        statistics.geometric_mean(getattr(spread, name) for spread in spreads)
+        for name in ("mean", "median", "min", "max")
+    )
+    return Spread(
+        count=min(spread.count for spread in spreads),
+        mean=mean,
+        median=median,
+        min=low,
+        max=high,
+        relative_spread=(high - low) / median,
+    )
 
 
 def _overlap(accounts: list[Account]) -> float | None:

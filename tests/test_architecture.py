@@ -32,7 +32,7 @@ benchmarks.context
 benchmarks.backends
 benchmarks.workloads.mlpf benchmarks.workloads.gnn_tracking
 benchmarks.workload benchmarks.progress benchmarks.verdict
-benchmarks.scores
+benchmarks.scores benchmarks.resolution
 benchmarks.ranks
 benchmarks.machine
 benchmarks.config benchmarks.result benchmarks.stopping benchmarks.timing

@@ -19,11 +19,11 @@ from typing import Any
 import click
 
 from benchmarks import report
-from benchmarks.config import Resolved
 from benchmarks.errors import RunFailedError, UsageError
 from benchmarks.launchers.engines import Container, Running
 from benchmarks.machine.nvml import listed_devices
 from benchmarks.output import RunOptions, check_folder
+from benchmarks.resolution import Resolved
 from benchmarks.result import RunResult, file_stamp, read_result
 from benchmarks.stopping import on_stopping
 from benchmarks.workload import image_name

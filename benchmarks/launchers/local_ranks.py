@@ -17,7 +17,6 @@ from typing import IO
 
 import click
 
-from benchmarks.config import Resolved
 from benchmarks.errors import UsageError
 from benchmarks.machine import nvml
 from benchmarks.output import EXIT_FAILED, RunOptions, check_folder, remove_summaries, this_program
@@ -31,6 +30,7 @@ from benchmarks.ranks.ending import (
 )
 from benchmarks.ranks.place import LAUNCHER_VARIABLE, LOCAL_LAUNCHER, LOOPBACK, Place
 from benchmarks.ranks.store import KeyValueStore
+from benchmarks.resolution import Resolved
 from benchmarks.result import file_stamp
 from benchmarks.stopping import on_stopping
 

@@ -14,9 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.config import Resolved
 from benchmarks.errors import RunFailedError, UsageError
 from benchmarks.launchers.engines import bind_mount, check_sif
+from benchmarks.resolution import Resolved
 from benchmarks.result import write_text
 
 STOP_SECONDS = 120  # from SIGTERM to the end of the job's time, because a step takes its time

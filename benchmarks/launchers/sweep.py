@@ -16,11 +16,11 @@ from urllib.parse import quote
 import click
 
 from benchmarks import report
-from benchmarks.config import Resolved
 from benchmarks.errors import UsageError
 from benchmarks.machine.cgroup import usable_cores
 from benchmarks.machine.topology import ordered_cores
 from benchmarks.output import EXIT_FAILED, RunOptions, check_folder, this_program
+from benchmarks.resolution import Resolved
 from benchmarks.result import RunResult, file_stamp, read_result
 from benchmarks.stopping import on_stopping
 

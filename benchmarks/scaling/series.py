@@ -12,13 +12,14 @@ from pathlib import Path
 import click
 
 from benchmarks import report
-from benchmarks.config import Resolved, TrainingConfig, as_training
+from benchmarks.config import TrainingConfig, as_training
 from benchmarks.errors import UsageError
 from benchmarks.launchers.sweep import PlannedRun, run_series
 from benchmarks.machine.cgroup import usable_cores
 from benchmarks.output import RunOptions
 from benchmarks.ranks.horovod import NEEDS_HOROVOD
 from benchmarks.ranks.place import place_from_environment
+from benchmarks.resolution import Resolved
 from benchmarks.result import write_json
 from benchmarks.scaling.figures import plot, scaling, table
 

@@ -13,12 +13,14 @@ from typing import Any
 
 import click
 
-from benchmarks.config import RunConfig, TrainingConfig, as_training, choose, resolve
+from benchmarks.config import RunConfig, TrainingConfig, as_training
 from benchmarks.errors import RunFailedError, UsageError
 from benchmarks.machine import nvml
 from benchmarks.machine.cgroup import usable_cores
 from benchmarks.machine.topology import ordered_cores
+from benchmarks.resolution import choose, resolve
 from benchmarks.workload import presets
+from hepscore_adapter.summary import Request
 
 CONFIGURATION = ("epochs", "batch_size", "precision", "seed")  # flags that are keys of the configuration
 DEVICES = {"cuda": "gpu", "cpu": "cpu"}  # values of --device, and the --mode that each of them means
@@ -92,6 +94,10 @@ class Plan:
         """
         share = len(self.cores) // self.copies
         return self.cores[copy * share : (copy + 1) * share] if share and self.copies > 1 else self.cores
+
+    def request(self) -> Request:
+        """Returns what the summary gives back of the call."""
+        return Request(self.extra_arguments, self.events, gpu_score=self.mode == "gpu")
 
     def visible_devices(self, copy: int) -> str | None:
         """Returns ``CUDA_VISIBLE_DEVICES`` of a copy, or None where the image's own value holds.

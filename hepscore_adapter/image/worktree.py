@@ -133,10 +133,10 @@ class Worktree:
             ValueError: The scores are not what HEPscore needs.
             OSError: The folder cannot be written or is full.
         """
-        write_summary(self._results, self.folder, plan.extra_arguments, plan.events)
+        write_summary(self._results, self.folder, plan.request())
 
     def _content(self, plan: Plan) -> dict[str, Any]:
-        return summary(*self._results, extra_arguments=plan.extra_arguments, events_per_thread=plan.events)
+        return summary(*self._results, request=plan.request())
 
     def _close(self, clean: bool) -> None:
         """Writes ``result.json`` of a single copy, and the archive."""

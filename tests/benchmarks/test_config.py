@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.config import Resolved, RunConfig, choose, resolve
+from benchmarks.config import RunConfig
 from benchmarks.errors import UsageError
+from benchmarks.resolution import Resolved, choose, resolve
 from benchmarks.workloads.mlpf.config import PRESETS, MLPFConfig
 
 BASE = MLPFConfig(epochs=4, batch_size=2, train_events=10, pad_to=256, bin_size=64)

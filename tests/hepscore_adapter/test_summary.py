@@ -6,7 +6,7 @@ import statistics
 import pytest
 
 from benchmarks.result import RunResult
-from hepscore_adapter.summary import summary
+from hepscore_adapter.summary import Request, summary
 from tests.results import epoch, inference, result
 
 
@@ -50,7 +50,7 @@ def _whole(rate: int) -> dict[str, int]:
 
 
 def test_run_info_says_the_load_as_it_was() -> None:
-    assert summary(result(), extra_arguments="--n-gpus 1")["run_info"] == {
+    assert summary(result(), request=Request(extra_arguments="--n-gpus 1"))["run_info"] == {
         "copies": 1,
         "threads_per_copy": 2,
         "events_per_thread": 50,
@@ -188,4 +188,4 @@ def test_copies_say_how_many_they_are_and_what_each_did() -> None:
 
 
 def test_events_per_thread_are_what_was_asked_for() -> None:
-    assert summary(result(), events_per_thread=49)["run_info"]["events_per_thread"] == 49
+    assert summary(result(), request=Request(events_per_thread=49))["run_info"]["events_per_thread"] == 49

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from benchmarks.scores import account
-from hepscore_adapter.summary import summary
+from hepscore_adapter.summary import Request, summary
 from hepscore_adapter.validate import summary_path, validate_summary, write_summary
 from tests.results import epoch, result
 
@@ -178,9 +178,11 @@ def test_a_score_that_the_run_does_not_back_is_refused(name: str, record: float)
 
 
 def test_write_summary_writes_the_file_that_hepscore_looks_for(tmp_path: Path) -> None:
-    path = write_summary([result()], tmp_path, extra_arguments="--n-gpus 1")
+    path = write_summary([result()], tmp_path, Request(extra_arguments="--n-gpus 1"))
     assert path == summary_path("mlpf", tmp_path) == tmp_path / "mlpf_summary.json"
-    assert json.loads(path.read_text(encoding="utf-8")) == summary(result(), extra_arguments="--n-gpus 1")
+    assert json.loads(path.read_text(encoding="utf-8")) == summary(
+        result(), request=Request(extra_arguments="--n-gpus 1")
+    )
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -230,6 +232,22 @@ def test_scores_are_those_of_the_run_by_name() -> None:
             ValueError, match=r"report\.wl-scores: expected the scores train, infer, got train"
         ):
             validate_summary(content, result())
+
+
+def test_a_gpu_run_has_one_more_score_for_configurations_that_read_one() -> None:
+    """The root of 20 times 50; of two copies, of 40 times 100, and its range goes from that of 10 and 40."""
+    root = math.sqrt(20 * 50)
+    content = summary(result(), request=Request(gpu_score=True))
+    validate_summary(content, result())
+    assert content["report"]["wl-scores"]["mlpf-gpu"] == pytest.approx(root)
+    assert content["report"]["wl-stats"]["mlpf-gpu"]["min"] == pytest.approx(math.sqrt(10 * 40))
+    two = summary(result(), result(), request=Request(gpu_score=True))
+    validate_summary(two, result(), result())
+    assert two["report"]["wl-scores"]["mlpf-gpu"] == pytest.approx(2 * root)
+    content["report"]["wl-scores"]["mlpf-gpu"] *= 1.0001
+    content["report"]["wl-stats"]["mlpf-gpu"]["median"] *= 1.0001
+    with pytest.raises(ValueError, match=r"report\.wl-scores\.mlpf-gpu: expected 31\.62"):
+        validate_summary(content, result())
 
 
 def test_one_changed_digit_is_refused() -> None:

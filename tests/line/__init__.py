@@ -15,8 +15,9 @@ from typing import ClassVar
 import pytest
 
 from benchmarks import backends
-from benchmarks.config import Resolved, TrainingConfig, option, resolve
+from benchmarks.config import TrainingConfig, option
 from benchmarks.ranks.place import place_from_environment
+from benchmarks.resolution import Resolved, resolve
 from benchmarks.workload import REGISTRY
 
 BACKEND = "by_hand"

@@ -14,7 +14,7 @@ import sys
 import numpy as np
 
 from benchmarks import backends, workload
-from benchmarks.config import resolve
+from benchmarks.resolution import resolve
 from tests.benchmarks.workloads.gnn_tracking.toy import make_inputs
 from tests.benchmarks.workloads.mlpf.toy import toy_events
 

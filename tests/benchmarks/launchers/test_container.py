@@ -19,10 +19,10 @@ import psutil
 import pytest
 import requests
 
-from benchmarks.config import Resolved, resolve
 from benchmarks.errors import RunFailedError, UsageError
 from benchmarks.launchers.container import plan_container
 from benchmarks.output import RunOptions
+from benchmarks.resolution import Resolved, resolve
 from benchmarks.workload import presets
 from tests import toy_image
 from tests.command import HEPBENCH, command, environment, hepbench, names, read, refused, start

@@ -11,7 +11,8 @@ import typing
 import pytest
 
 from benchmarks import workload
-from benchmarks.config import PRECISIONS, RunConfig, resolve
+from benchmarks.config import PRECISIONS, RunConfig
+from benchmarks.resolution import resolve
 from benchmarks.workload import REGISTRY, Events, Metrics, Workload, describe, presets
 
 PRESETS = [(name, preset) for name in REGISTRY for preset in presets(name)]
