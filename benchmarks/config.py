@@ -21,7 +21,7 @@ def option(
     high: float | None = None,
     choices: tuple[str, ...] = (),
 ) -> Any:
-    """A configuration key: its default, what it means and which values it takes."""
+    """Describes a configuration key: its default, what it means and which values it takes."""
     allowed = {"text": text, "low": low, "high": high, "choices": choices}
     return dataclasses.field(default=default, metadata=allowed)
 
@@ -54,7 +54,7 @@ class RunConfig:
     )
 
     def check(self) -> None:
-        """Looks at keys that depend on each other.
+        """Checks keys that depend on each other.
 
         Raises:
             UsageError: They do not fit together.
@@ -133,7 +133,7 @@ class TrainingConfig(RunConfig):
     )
 
     def check(self) -> None:
-        """Looks at keys that depend on each other.
+        """Checks keys that depend on each other.
 
         Raises:
             UsageError: They do not fit together.
@@ -155,15 +155,15 @@ class TrainingConfig(RunConfig):
         Raises:
             UsageError: The events of a step do not divide among the ranks, or are more than there are.
         """
-        whole = self.global_batch_size or self.batch_size * ranks
-        if whole % ranks:
-            raise UsageError(f"global_batch_size: expected a multiple of the {ranks} ranks, got {whole}")
-        if whole > self.train_events:
+        total = self.global_batch_size or self.batch_size * ranks
+        if total % ranks:
+            raise UsageError(f"global_batch_size: expected a multiple of the {ranks} ranks, got {total}")
+        if total > self.train_events:
             raise UsageError(
-                f"global_batch_size: expected at most the {self.train_events} training events, got {whole} "
+                f"global_batch_size: expected at most the {self.train_events} training events, got {total} "
                 f"on {ranks} rank(s); lower --batch-size or --global-batch-size, or raise --set train_events"
             )
-        config = dataclasses.replace(self, batch_size=whole // ranks, global_batch_size=whole)
+        config = dataclasses.replace(self, batch_size=total // ranks, global_batch_size=total)
         config.check()
         return config
 

@@ -18,7 +18,7 @@ _EPOCH_HEADER = ("epoch", "", "seconds", "events/s", "loss", "input wait", "val.
 
 
 def table(results: Sequence[tuple[str, RunResult]]) -> str:
-    """Each run with its epochs and figures; several runs are compared at the end.
+    """Returns each run with its epochs and figures, and at the end a comparison of several.
 
     Args:
         results: Runs with the names to show them under, such as their files.
@@ -30,7 +30,7 @@ def table(results: Sequence[tuple[str, RunResult]]) -> str:
 
 
 def comparison(results: Sequence[tuple[str, RunResult]]) -> str:
-    """Several runs side by side, each figure with its ratio to the first run's."""
+    """Returns several runs side by side, each figure with its ratio to that of the first run."""
     columns = [_figures(result) for _, result in results]
     rows = [("", *(name for name, _ in results)), ("status", *(result.status for _, result in results))]
     for label in dict.fromkeys(label for column in columns for label in column):
@@ -127,7 +127,7 @@ def _epoch(epoch: EpochRecord) -> tuple[str, ...]:
 
 
 def _details(result: RunResult) -> Iterable[tuple[str, str]]:
-    """What a run's block says below its epochs; an empty text for what the run did not get to."""
+    """Yields what the block of a run says below its epochs, empty for what the run did not reach."""
     config, timed = result.config, result.timed
     yield "verdict", _verdict(result.verdict)
     yield "training", _spread(result.training()) if timed else ""
@@ -163,7 +163,7 @@ def _elements(timed: Sequence[EpochRecord]) -> str:
 
 
 def _communication(result: RunResult) -> str:
-    """What the messages between the ranks take on their own."""
+    """Returns what the messages between the ranks take on their own."""
     size = result.distributed.get("bytes_per_step")
     if size is None:
         return ""
@@ -186,7 +186,7 @@ def _inference(inference: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 
 def machine(provenance: Mapping[str, Any]) -> str:
-    """The machine of a run in one line: CPU, cores, GPUs."""
+    """Describes the machine of a run in one line: CPU, cores, GPUs."""
     if not provenance:
         return ""
     cpu, gpus = provenance["cpu"], [gpu["name"] for gpu in provenance["gpus"]]
@@ -196,7 +196,7 @@ def machine(provenance: Mapping[str, Any]) -> str:
 
 
 def _figures(result: RunResult) -> dict[str, float | None]:
-    """The figures that a comparison shows: those that the run has got to."""
+    """Returns the figures that a comparison shows, as far as the run has them."""
     figures: dict[str, float | None] = {}
     if result.timed:
         figures["training [events/s]"] = result.training().median
@@ -228,12 +228,12 @@ def _spread(spread: Spread) -> str:
 
 
 def number(value: float | None) -> str:
-    """A figure to four digits; a dash for one that there is not."""
+    """Returns a figure to four digits, and a dash for None."""
     return "-" if value is None else "nan" if math.isnan(value) else f"{value:.4g}"
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of a table as lines, each column flush right."""
+    """Returns the rows of a table as lines, with each column flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     padded = ([cell.rjust(width) for cell, width in zip(row, widths, strict=True)] for row in rows)
     return ["  ".join(cells).rstrip() for cells in padded]

@@ -32,7 +32,7 @@ class Resolved:
         return dataclasses.replace(self, config=config, resolved=resolved)
 
     def to_dict(self) -> dict[str, Any]:
-        """The configuration as JSON values, workload and preset included."""
+        """Returns the configuration as JSON values, workload and preset included."""
         return {
             "workload": self.config.workload,
             "kind": self.config.kind,
@@ -43,7 +43,7 @@ class Resolved:
         }
 
     def describe(self) -> str:
-        """One line a key: its value, where the value came from, what the key means."""
+        """Describes each key in a line: its value, where the value came from, what the key means."""
         lines = [f"{self.config.workload}, preset {self.preset}"]
         for field in dataclasses.fields(self.config):
             value = getattr(self.config, field.name)
@@ -81,8 +81,8 @@ def resolve(
         (origin, dict(_split(item, origin) for item in items))
         for origin, items in (("--set", assignments), ("--sweep", sweep))
     )
-    given = {key: value for key, value in (flags or {}).items() if value is not None}
-    layers.extend((f"--{key.replace('_', '-')}", {key: value}) for key, value in given.items())
+    flag_values = {key: value for key, value in (flags or {}).items() if value is not None}
+    layers.extend((f"--{key.replace('_', '-')}", {key: value}) for key, value in flag_values.items())
 
     fields = {item.name: item for item in dataclasses.fields(base)}
     values: dict[str, Any] = {}
@@ -101,19 +101,19 @@ def resolve(
     return Resolved(preset, config, origins, changed)
 
 
-def choose(kind: str, name: str, known: Mapping[str, Any]) -> Any:
-    """``known[name]``, or one line that names the nearest.
+def choose(kind: str, name: str, entries: Mapping[str, Any]) -> Any:
+    """Returns ``entries[name]``.
 
     Raises:
-        UsageError: There is no such name.
+        UsageError: There is no such name; the message names the nearest.
     """
-    if name not in known:
-        raise UsageError(_unknown(kind, name, known))
-    return known[name]
+    if name not in entries:
+        raise UsageError(_unknown(kind, name, entries))
+    return entries[name]
 
 
-def _unknown(kind: str, name: str, known: Iterable[str], origin: str = "") -> str:
-    names = sorted(known)
+def _unknown(kind: str, name: str, entries: Iterable[str], origin: str = "") -> str:
+    names = sorted(entries)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(names)}"
     return f"unknown {kind} {name!r}{f' in {origin}' if origin else ''}: {hint}"
@@ -140,7 +140,7 @@ def _read_file(path: Path) -> Mapping[str, Any]:
 
 
 def _parse(field: dataclasses.Field[Any], value: Any, origin: str) -> Any:
-    """One value, from text or YAML, to the field's type and within its range."""
+    """Converts one value, from text or YAML, to the type of its field and checks its range."""
     kind = type(field.default)
     where = f"{field.name} (from {origin})"
     try:

@@ -153,19 +153,19 @@ class RunResult:
 
     @property
     def timed(self) -> tuple[EpochRecord, ...]:
-        """The epochs that count for the score."""
+        """Returns the epochs that count for the score."""
         return tuple(epoch for epoch in self.epochs if not epoch.warmup)
 
     def training(self) -> Spread:
-        """Throughput over the timed epochs, in events/s."""
+        """Returns the throughput over the timed epochs, in events/s."""
         return Spread.of([epoch.throughput for epoch in self.timed])
 
     def epoch_seconds(self) -> Spread:
-        """Duration of the timed epochs, in s."""
+        """Returns the duration of the timed epochs, in seconds."""
         return Spread.of([epoch.seconds for epoch in self.timed])
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON values; NaN and infinities become null, because JSON has neither."""
+        """Returns the record as JSON values. NaN and infinities become null, because JSON has neither."""
         plain = dataclasses.asdict(self)
         if self.timed:
             plain["training"] = {
@@ -179,7 +179,7 @@ class RunResult:
     def without_figures(
         cls, config: Mapping[str, Any], world_size: int, status: str, reason: str
     ) -> RunResult:
-        """The record of a run of this configuration that ended before there was anything to measure."""
+        """Returns the record of a run that ended before there was anything to measure."""
         return cls(
             workload=config["workload"],
             kind=config["kind"],
@@ -270,7 +270,7 @@ def write_text(path: Path, text: str, *, replace: bool = True) -> None:
 
 
 def file_stamp(path: Path) -> tuple[int, int] | None:
-    """Another value after each time that the file was written; None where there is no file."""
+    """Returns a value that changes each time the file is written; None where there is no file."""
     if not path.exists():
         return None
     status = path.stat()

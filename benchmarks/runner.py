@@ -222,7 +222,7 @@ def _does_not_fit(config: RunConfig, detail: str) -> str:
 
 
 def _room(backend: Backend, place: Place) -> int | None:
-    """Bytes of memory that the model of a rank may take; None where the device does not say."""
+    """Returns the memory that the model of a rank may take, in bytes; None where the device does not say."""
     if backend.device() == "gpu":
         return backend.device_memory_total_bytes()
     room = memory_available_bytes()

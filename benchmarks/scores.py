@@ -57,7 +57,7 @@ def _account_of_training(result: RunResult) -> Account:
         return Account(shortfall=f"expected a timed epoch, got {len(result.epochs)} warm-up epochs")
     if not inference:
         return Account(shortfall="expected inference to be measured, got none")
-    asked, done = config["epochs"], len(result.epochs)
+    requested, count = config["epochs"], len(result.epochs)
     batch = inference["batch"]
     return Account(
         scores={
@@ -84,7 +84,9 @@ def _account_of_training(result: RunResult) -> Account:
             },
             **({"inference": (batch["started_at"], batch["ended_at"])} if "started_at" in batch else {}),
         },
-        shortfall="" if done == asked else f"expected the {asked} epochs that were asked for, got {done}",
+        shortfall=""
+        if count == requested
+        else f"expected the {requested} epochs that were asked for, got {count}",
     )
 
 

@@ -50,13 +50,13 @@ def verdict(result: RunResult) -> Verdict:
 
 
 def _of_devices(result: RunResult) -> Iterator[str]:
-    """What computed, where a reader may take it for something else."""
+    """Yields what computed, where a reader may take it for something else."""
     if result.device == "cpu" and result.provenance.get("gpus"):
         yield "there is a GPU, and it was not used: the framework cannot use it"
 
 
 def _of_short_phases(report: Account, config: Mapping[str, Any]) -> Iterator[str]:
-    """Phases that are short for a clock, where the preset allows them."""
+    """Yields the phases that are short, where the preset allows them."""
     for name, seconds in report.repetition_seconds.items():
         if config.get("quiet_epoch_seconds", SHORT_SECONDS) <= seconds < SHORT_SECONDS:
             yield (
@@ -66,7 +66,7 @@ def _of_short_phases(report: Account, config: Mapping[str, Any]) -> Iterator[str
 
 
 def _of_machine(telemetry: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
-    """What others took from the run."""
+    """Yields what others took from the run."""
     foreign, bound = telemetry.get("foreign_cpu_cores_mean"), config.get("max_foreign_cores", 0.1)
     if foreign is not None and foreign > bound:
         yield f"others kept {foreign:.2f} of the run's cores busy, more than {bound:g}"
@@ -78,7 +78,7 @@ def _of_machine(telemetry: Mapping[str, Any], config: Mapping[str, Any]) -> Iter
 
 
 def _of_repetitions(report: Account, config: Mapping[str, Any]) -> Iterator[str]:
-    """What the repetitions themselves show."""
+    """Yields what the repetitions themselves show."""
     bound = config.get("max_spread", 0.05)
     for name, score in report.scores.items():
         spread = score.spread.relative_spread

@@ -54,7 +54,7 @@ class Events(Protocol):
         """Hash of the data set's manifest."""
 
     def description(self) -> Mapping[str, Any]:
-        """Where the events come from, JSON values."""
+        """Describes where the events come from, as JSON values."""
 
     def batches(
         self,
@@ -87,10 +87,10 @@ class Metrics(Protocol):
         """Takes in what another of its kind has collected."""
 
     def result(self) -> dict[str, float]:
-        """The figures over all batches so far."""
+        """Returns the figures over all batches so far."""
 
     def breakdown(self) -> Mapping[str, Any]:
-        """The same in bins of what they depend on, JSON values; empty where there is no such thing."""
+        """Returns the same in bins of what they depend on, as JSON values; empty where there is none."""
 
 
 @dataclass(frozen=True)
@@ -120,31 +120,31 @@ class Workload(Protocol):
         """
 
     def build(self, config: Any, rng: np.random.Generator) -> Training:
-        """The model with initial weights drawn from ``rng``, its loss and its optimiser."""
+        """Builds the model, with initial weights drawn from ``rng``, its loss and its optimiser."""
 
     def metrics(self) -> Metrics:
-        """An empty collection of the workload's figures of merit."""
+        """Returns an empty collection of the workload's figures of merit."""
 
 
 def presets(name: str) -> Mapping[str, RunConfig]:
-    """The presets of a workload, without importing its framework.
+    """Returns the presets of a workload, without importing its framework.
 
     Raises:
         UsageError: There is no such workload.
     """
     package = importlib.import_module(choose("workload", name, REGISTRY))
-    known: Mapping[str, RunConfig] = package.PRESETS
-    return known
+    all_presets: Mapping[str, RunConfig] = package.PRESETS
+    return all_presets
 
 
 def describe(name: str) -> str:
-    """First line of a workload's documentation."""
+    """Returns the first line of a workload's documentation."""
     text = importlib.import_module(REGISTRY[name]).__doc__ or ""
     return text.splitlines()[0]
 
 
 def image_name(name: str) -> str:
-    """The name of a workload's container image, which hep-score calls a benchmark."""
+    """Returns the name of a workload's container image, which hep-score calls a benchmark."""
     return f"{name.replace('_', '-')}-bmk"
 
 
@@ -168,11 +168,11 @@ def make_events(
         UsageError: The workload has no intermediate data.
         DataError: They cannot be made or written.
     """
-    made: Path = importlib.import_module(f"{REGISTRY[name]}.events").make(config, folder, note, intermediate)
-    return made
+    path: Path = importlib.import_module(f"{REGISTRY[name]}.events").make(config, folder, note, intermediate)
+    return path
 
 
 def load(name: str) -> Workload:
-    """The workload itself; imports Keras."""
+    """Imports the workload itself, and with it Keras."""
     workload: Workload = importlib.import_module(f"{REGISTRY[name]}.workload").WORKLOAD
     return workload

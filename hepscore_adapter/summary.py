@@ -83,17 +83,17 @@ def _run_info(copies: tuple[RunResult, ...], work: Account, request: Request) ->
 
 def _report(copies: tuple[RunResult, ...], accounts: list[Account], request: Request) -> dict[str, Any]:
     """Returns the scores, their statistics, and what stands beside them."""
-    repeated = [_spreads(each) for each in accounts]
+    repeated = [_spreads(of_copy) for of_copy in accounts]
     if len(copies) == 1:
         spreads, details = repeated[0], _details(copies[0], accounts[0])
     else:
-        spreads = {name: Spread.of([each[name].median for each in repeated]) for name in repeated[0]}
+        spreads = {name: Spread.of([of_copy[name].median for of_copy in repeated]) for name in repeated[0]}
         parts = zip(copies, accounts, strict=True)
         details = {
-            "copies": [_details(result, each) for result, each in parts],
+            "copies": [_details(result, of_copy) for result, of_copy in parts],
             "overlap": _overlap(accounts),
         }
-    scores = {name: float(sum(each[name].median for each in repeated)) for name in accounts[0].scores}
+    scores = {name: float(sum(of_copy[name].median for of_copy in repeated)) for name in accounts[0].scores}
     if request.gpu_score:
         name = gpu_score_name(copies[0].workload)
         spreads = {**spreads, name: _geometric_mean([spreads[score] for score in scores])}
@@ -133,9 +133,9 @@ def _overlap(accounts: list[Account]) -> float | None:
     """
     shares = []
     for name in accounts[0].phases:
-        if not all(name in each.phases for each in accounts):
+        if not all(name in of_copy.phases for of_copy in accounts):
             return None
-        starts, ends = zip(*(each.phases[name] for each in accounts), strict=True)
+        starts, ends = zip(*(of_copy.phases[name] for of_copy in accounts), strict=True)
         shares.append(max(0.0, min(ends) - max(starts)) / (max(ends) - min(starts)))
     return min(shares, default=None)
 

@@ -26,7 +26,7 @@ SMALLEST_SCORE = 0.0007
 
 
 def summary_path(workload: str, folder: Path) -> Path:
-    """Where a workload's summary lies; the name that the hep-score configuration gives as results_file."""
+    """Returns the path of a workload's summary, which hep-score's configuration calls results_file."""
     return folder / f"{workload}_summary.json"
 
 
@@ -95,7 +95,7 @@ def _validator() -> jsonschema.Draft202012Validator:
 
 
 def _check_numbers(content: Mapping[str, Any]) -> None:
-    """Every number is finite and every name can become the field of an index."""
+    """Checks that every number is finite and that every name can become the field of an index."""
     for path, value in _leaves(content, ()):
         if any("." in name for name in path):
             raise ValueError(f"summary: expected names without dots, got {path[-1]!r} in {_join(path[:-1])}")
@@ -113,13 +113,15 @@ def _check_round_trip(content: Mapping[str, Any]) -> None:
 
 
 def _check_copies(report: Mapping[str, Any], count: int) -> None:
-    told = len(report.get("copies", [None]))
-    if told != count:
-        raise ValueError(f"summary: report: expected the {count} copies of run_info, got {told}")
+    described = len(report.get("copies", [None]))
+    if described != count:
+        raise ValueError(f"summary: report: expected the {count} copies of run_info, got {described}")
     for name in report["wl-scores"] if count > 1 else ():
-        seen = report["wl-stats"][name]["count"]
-        if seen != count:
-            raise ValueError(f"summary: report.wl-stats.{name}.count: expected {count} copies, got {seen}")
+        repetitions = report["wl-stats"][name]["count"]
+        if repetitions != count:
+            raise ValueError(
+                f"summary: report.wl-stats.{name}.count: expected {count} copies, got {repetitions}"
+            )
 
 
 def _check_score(path: str, score: float, figures: Mapping[str, float], copies: int) -> None:
@@ -148,7 +150,7 @@ def _check_against(content: Mapping[str, Any], copies: Sequence[RunResult]) -> N
             raise ValueError("summary: expected the scores of the run's own record, got others in the result")
     scores = content["report"]["wl-scores"]
     expected = {
-        name: sum(each.scores[name].spread.median for each in accounts) for name in accounts[0].scores
+        name: sum(remade.scores[name].spread.median for remade in accounts) for name in accounts[0].scores
     }
     if (name := gpu_score_name(copies[0].workload)) in scores:
         expected[name] = statistics.geometric_mean(expected.values())
@@ -163,7 +165,7 @@ def _check_against(content: Mapping[str, Any], copies: Sequence[RunResult]) -> N
 
 
 def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Each value with its path; mappings and lists, too, so that no name goes unseen."""
+    """Yields each value with its path, mappings and lists included, so that no name is missed."""
     yield path, value
     if isinstance(value, Mapping):
         for key, item in value.items():
@@ -174,7 +176,7 @@ def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
 
 
 def _explain(error: ValidationError) -> str:
-    """One line, short: jsonschema's own message prints the whole object."""
+    """Returns one short line, because jsonschema's own message prints the whole object."""
     where = _join(tuple(str(part) for part in error.absolute_path)) or "top level"
     rule: Any = error.validator_value
     came: Any = error.instance
