@@ -12,7 +12,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from benchmarks.scores import account
+from benchmarks.result import Score, Spread
+from benchmarks.scores import _ACCOUNTS, Account, account
 from hepscore_adapter.summary import Request, summary
 from hepscore_adapter.validate import summary_path, validate_summary, write_summary
 from tests.results import epoch, result
@@ -248,6 +249,25 @@ def test_a_gpu_run_has_one_more_score_for_configurations_that_read_one() -> None
     content["report"]["wl-stats"]["mlpf-gpu"]["median"] *= 1.0001
     with pytest.raises(ValueError, match=r"report\.wl-scores\.mlpf-gpu: expected 31\.62"):
         validate_summary(content, result())
+
+
+def test_another_kind_of_workload_needs_no_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The adapter knows no score and no epoch: the kind says what its scores are."""
+    rates = Spread.of([10.0, 30.0, 20.0])
+    report = Account(scores={"service": Score(rates, "patches/s")}, work={"clients": 4}, events=100)
+    monkeypatch.setitem(_ACCOUNTS, "inference service", lambda _: report)
+    config = {key: result().config[key] for key in ("preset", "precision", "xla", "deterministic", "threads")}
+    run = dataclasses.replace(result(), kind="inference service", config=config, epochs=(), inference={})
+    content = summary(run)
+    validate_summary(content, run)
+    assert content["report"]["wl-scores"] == {"service": 20.0}
+    assert content["run_info"]["clients"] == 4
+    assert "patches/s" in content["app"]["description"]
+
+
+def test_a_kind_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected a kind of workload among training, got 'dance'"):
+        summary(dataclasses.replace(result(), kind="dance"))
 
 
 def test_one_changed_digit_is_refused() -> None:
