@@ -113,12 +113,16 @@ def join(place: Place, device: str = "cpu") -> World:
 
     # Horovod is imported before any rank waits for this one, so that a missing one costs nobody time.
     try:
-        import horovod.tensorflow  # noqa: F401
-    except (
-        Exception
-    ) as error:  # one that was built for another TensorFlow fails with that one's NotFoundError
+        import horovod.tensorflow as hvd
+    # One that was built for another TensorFlow fails with an error of TensorFlow's.
+    except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"{NEEDS_HOROVOD}; it cannot be imported: {reason}") from None
+    if device == "gpu" and not hvd.nccl_built():
+        raise UsageError(
+            "ranks on GPUs need a Horovod with GPU operations, got one whose messages go through the host; "
+            "build it with HOROVOD_GPU_OPERATIONS=NCCL, or hide the GPUs with CUDA_VISIBLE_DEVICES="
+        )
     if place.launcher == LOCAL_LAUNCHER:
         die_with_launcher()
 

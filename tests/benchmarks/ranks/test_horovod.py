@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import socket
 import time
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from benchmarks.errors import UsageError
 from benchmarks.ranks import horovod
 from benchmarks.ranks.horovod import join, serve_store, store_of
 from benchmarks.ranks.place import ALONE, Place
@@ -54,3 +56,34 @@ def test_a_launcher_that_has_ended_costs_no_result() -> None:
         f"the ranks' meeting point at {host}:{port} is gone: rank 0 or the launcher ended",
     )
     world.leave("interrupted", "SIGTERM")
+
+
+@pytest.mark.horovod
+def test_ranks_on_gpus_are_refused_where_their_messages_would_go_through_the_host() -> None:
+    hvd = pytest.importorskip("horovod.tensorflow", reason="several ranks need Horovod (make horovod)")
+    if hvd.nccl_built():
+        pytest.skip("this Horovod has GPU operations")
+    with pytest.raises(
+        UsageError, match=r"^ranks on GPUs need a Horovod with GPU operations, got one whose "
+    ):
+        horovod.join(Place(rank=1, size=2), "gpu")
+
+
+def test_a_horovod_that_cannot_be_loaded_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that was built for another TensorFlow, whose error is no ImportError."""
+
+    class NotFoundError(Exception):
+        """That of TensorFlow has this name."""
+
+    def fail(name: str, *arguments: object, **options: object) -> object:
+        if name == "horovod.tensorflow":
+            raise NotFoundError("mpi_lib.so: undefined symbol\n in a second line")
+        return importing(name, *arguments, **options)
+
+    importing = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", fail)
+    with pytest.raises(UsageError) as caught:
+        horovod.join(Place(rank=1, size=2))
+    assert str(caught.value) == (
+        f"{horovod.NEEDS_HOROVOD}; it cannot be imported: mpi_lib.so: undefined symbol"
+    )
