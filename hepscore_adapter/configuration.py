@@ -11,6 +11,7 @@ import importlib.resources
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,53 +21,123 @@ from benchmarks.report import machine
 from benchmarks.resolution import choose
 from benchmarks.result import RunResult, read_result
 from benchmarks.workload import REGISTRY, image_name, presets
-from hepscore_adapter.summary import summary
+from hepscore_adapter.summary import Request, gpu_score_name, summary
 from hepscore_adapter.validate import summary_path, validate_summary
 
-# What hep-score 1.5 accepts, and no slash at the end, at which docker would stumble.
+# What hep-score accepts, and no slash at the end, at which docker would stumble.
 _REGISTRY = re.compile(r"(docker|dir|oras|https|shub)://[A-Za-z0-9:/\-_.~]*[A-Za-z0-9\-_.~]")
+_TOP_KEYS = {1: "hepscore_benchmark", 2: "hepscore"}  # of a configuration, by generation of hep-score
 
 
-def configuration(references: Sequence[RunResult], *, registry: str, gpus: int, repetitions: int) -> str:
-    """A complete configuration of hep-score, as YAML with comments.
+@dataclass(frozen=True)
+class Target:
+    """What a configuration is written for.
+
+    Attributes:
+        registries: Where the images lie: ``docker://HOST/PATH`` or, for Apptainer, ``dir:///FOLDER`` or
+            ``oras://HOST/PATH``. The first decides on the engine. Only hep-score 2 reads more than one.
+        gpus: GPUs of each run; 0 for the CPU.
+        repetitions: Runs of each workload, of which hep-score takes the median.
+        generation: 1 for hep-score 1.5, 2 for hep-score 2.x.
+        single_score: Whether a workload has one score with its name, as in hep-score's own configurations
+            of GPU workloads, in place of the scores of its phases.
+    """
+
+    registries: tuple[str, ...]
+    gpus: int
+    repetitions: int
+    generation: int = 1
+    single_score: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuses what hep-score would not take, or would take for something else.
+
+        Raises:
+            UsageError: A registry is malformed, there are more than hep-score reads, or a score that only
+                runs on GPUs have is wanted of runs on the CPU.
+        """
+        for registry in self.registries:
+            if not _REGISTRY.fullmatch(registry):
+                raise UsageError(
+                    "--registry: expected docker://HOST/PATH or dir:///FOLDER, of letters, digits and "
+                    f":/-_.~, without a slash at the end, got {registry!r}"
+                )
+        if self.generation == 1 and len(self.registries) > 1:
+            raise UsageError(
+                f"--registry: hep-score 1.5 reads one registry, got {len(self.registries)}; "
+                "write a file for each of them, or use --generation 2"
+            )
+
+        # hep-score 2 chooses by the kind, and would never look at a second registry of the same kind.
+        kinds = [_kind(registry) for registry in self.registries]
+        if repeated := next((kind for kind in kinds if kinds.count(kind) > 1), None):
+            raise UsageError(
+                f"--registry: expected one registry of each kind, got {kinds.count(repeated)} x {repeated}://"
+            )
+        if self.single_score and not self.gpus:
+            raise UsageError(
+                "--single-score: only runs on GPUs have this score; expected --gpus 1 or more, got --gpus 0"
+            )
+
+    @property
+    def engine(self) -> str:
+        """Returns the engine in hep-score's words, in which Apptainer is ``singularity``."""
+        return "docker" if _kind(self.registries[0]) == "docker" else "singularity"
+
+    def options(self) -> str:
+        """Returns the options of ``hepbench hepscore config`` that ask for this, but for the preset's."""
+        words = [f"--gpus {self.gpus}", f"--repetitions {self.repetitions}"]
+        words += [f"--registry {registry}" for registry in self.registries]
+        words += [f"--generation {self.generation}"] if self.generation != 1 else []
+        words += ["--single-score"] if self.single_score else []
+        return " ".join(words)
+
+
+def _kind(registry: str) -> str:
+    return registry.partition("://")[0]
+
+
+def configuration(references: Sequence[RunResult], target: Target) -> str:
+    """Returns a complete configuration of hep-score, as YAML with comments.
 
     Args:
         references: A run of each workload, all with the same preset; see ``references``.
-        registry: Where the images lie: ``docker://HOST/PATH`` or, for Apptainer, ``dir:///FOLDER``.
-        gpus: GPUs of each run; 0 for the CPU.
-        repetitions: Runs of each workload, of which hep-score takes the median.
+        target: What the configuration is written for.
 
     Raises:
-        UsageError: hep-score would not take the registry.
+        UsageError: This distribution is not installed, and so the images have no version.
     """
-    if not _REGISTRY.fullmatch(registry):
-        raise UsageError(
-            "--registry: expected docker://HOST/PATH or dir:///FOLDER, of letters, digits and :/-_.~, "
-            f"without a slash at the end, got {registry!r}"
-        )
     preset = references[0].config["preset"]
+    registries = target.registries
     settings = {
-        "name": f"{DISTRIBUTION}-{preset}-{'gpu' if gpus else 'cpu'}",
-        "reference_machine": "; ".join(dict.fromkeys(machine(each.provenance) for each in references)),
-        "registry": registry,
-        "container_exec": "docker" if registry.startswith("docker://") else "singularity",
+        "name": f"{DISTRIBUTION}-{preset}-{'gpu' if target.gpus else 'cpu'}",
+        "reference_machine": "; ".join(dict.fromkeys(machine(run.provenance) for run in references)),
+        "registry": registries[0] if len(registries) == 1 else list(registries),
+        **({"addarch": True} if target.generation == 2 else {}),
+        "container_exec": target.engine,
         "method": "geometric_mean",
-        "repetitions": repetitions,
+        "repetitions": target.repetitions,
     }
-    blocks = [line for each in references for line in _block(each, gpus)]
+
+    # Of several registries Apptainer would get the one that pulls, whatever their order.
+    options = []
+    if target.engine == "singularity" and len(registries) > 1:
+        options = ["  options:", f"    container_uri: {_kind(registries[0])}"]
+
     lines = [
-        *(f"# {line}".rstrip() for line in _heading(references, gpus, registry, repetitions)),
-        "hepscore_benchmark:",
+        *(f"# {line}".rstrip() for line in _heading(references, target)),
+        f"{_TOP_KEYS[target.generation]}:",
         "  settings:",
         *(f"    {key}: {json.dumps(value)}" for key, value in settings.items()),
+        *options,
         "  benchmarks:",
-        *blocks,
+        *(line for run in references for line in _block(run, target)),
     ]
     return "\n".join(lines) + "\n"
 
 
 def references(paths: Iterable[Path], workloads: Sequence[str], preset: str) -> list[RunResult]:
-    """The reference runs that a configuration is made of, one a workload.
+    """Reads the reference runs that a configuration is made of, one a workload.
 
     Args:
         paths: ``result.json`` files, or their folders; none: those that come with this distribution.
@@ -76,20 +147,22 @@ def references(paths: Iterable[Path], workloads: Sequence[str], preset: str) -> 
     Raises:
         UsageError: A run cannot be read, has no score or another preset; or there is not one a workload.
     """
-    given = [_read(path / "result.json" if path.is_dir() else path) for path in paths]
-    names = list(dict.fromkeys(workloads or [each.workload for each in given] or REGISTRY))
+    runs = [_read(path / "result.json" if path.is_dir() else path) for path in paths]
+    names = list(dict.fromkeys(workloads or [run.workload for run in runs] or REGISTRY))
     for name in names:
         choose("preset", preset, presets(name))
-    if not given:
-        given = [_shipped(name, preset) for name in names]
-    for each in given:
-        if each.config["preset"] != preset:
-            expected, came = f"a run of {each.workload} with preset {preset}", each.config["preset"]
-            raise UsageError(f"--reference: expected {expected}, got preset {came}")
-    if sorted(each.workload for each in given) != sorted(names):
-        wanted, came = ", ".join(names), ", ".join(each.workload for each in given)
-        raise UsageError(f"--reference: expected one run of each of {wanted}, got {came}")
-    return given
+    if not runs:
+        runs = [_shipped(name, preset) for name in names]
+
+    # A reference of another preset would compare two different amounts of work.
+    for run in runs:
+        if run.config["preset"] != preset:
+            expected, actual = f"a run of {run.workload} with preset {preset}", run.config["preset"]
+            raise UsageError(f"--reference: expected {expected}, got preset {actual}")
+    if sorted(run.workload for run in runs) != sorted(names):
+        expected, actual = ", ".join(names), ", ".join(run.workload for run in runs)
+        raise UsageError(f"--reference: expected one run of each of {expected}, got {actual}")
+    return runs
 
 
 def _read(path: Path) -> RunResult:
@@ -119,55 +192,76 @@ def _shipped(workload: str, preset: str) -> RunResult:
     )
 
 
-def _heading(references: Sequence[RunResult], gpus: int, registry: str, repetitions: int) -> Iterable[str]:
+def _heading(references: Sequence[RunResult], target: Target) -> Iterable[str]:
+    """Yields the comment at the top: what the file is, what its score means, and how it is made again."""
     preset = references[0].config["preset"]
-    options = f"--preset {preset} --gpus {gpus} --repetitions {repetitions} --registry {registry}"
     yield f"hep-score configuration, written by `hepbench hepscore config` of {DISTRIBUTION} {_version()}."
     yield ""
     yield "    hep-score -f THIS_FILE OUTDIR"
     yield ""
+
+    # A person who finds only this file and a number has to know what the number says.
     yield "Read status and score in OUTDIR/HEPscore_DATE/NAME.json: the exit code of hep-score does not tell."
     yield "The score is the geometric mean of throughput over reference throughput: 1 is the reference's."
-    if gpus and not any(each.provenance["gpus"] for each in references):
+    if target.single_score:
+        yield "A workload has one score, the geometric mean of its throughputs, which it reports with -M gpu."
+    if target.gpus and not any(run.provenance["gpus"] for run in references):
         yield "The reference machine has no GPU: a score says how many times as fast as its CPU a machine is."
     yield ""
+
+    # The commands can be copied as they are.
     yield "To refer to another machine, run there and write this file anew:"
     yield ""
-    for each in references:
-        yield f"    {_run(each.workload, preset)}"
-    yield f"    hepbench hepscore config {options} \\"
-    yield "        " + " ".join(f"--reference {_folder(each.workload)}" for each in references)
+    for run in references:
+        yield f"    {_run(run.workload, preset)}"
+    yield f"    hepbench hepscore config --preset {preset} {target.options()} \\"
+    yield "        " + " ".join(f"--reference {_folder(run.workload)}" for run in references)
     yield ""
-    yield "For Apptainer the registry is dir:///FOLDER, the folder of the SIFs named <benchmark>:<version>."
+
+    # With `addarch` a SIF for each architecture can lie in one folder.
+    name = "<benchmark>:<version>" + ("_<architecture>" if target.generation == 2 else "")
+    yield f"For Apptainer the registry is dir:///FOLDER, the folder of the SIFs named {name}."
+    if len(target.registries) > 1:
+        yield f"This file takes the images from {target.registries[0]}; -m and -i choose another registry."
 
 
-def _block(reference: RunResult, gpus: int) -> Iterable[str]:
-    """One benchmark. hep-score drops arguments with characters other than letters, digits, - and _."""
-    content = summary(reference)
-    arguments = {"preset": reference.config["preset"], **({"gpus": gpus} if gpus else {})}
-    yield f"    {image_name(reference.workload)}:"
+def _block(reference: RunResult, target: Target) -> Iterable[str]:
+    """Yields one benchmark. hep-score drops arguments with other characters than letters, digits, - and _."""
+    workload, single = reference.workload, target.single_score
+    content = summary(reference, request=Request(gpu_score=single))
+    scores = content["report"]["wl-scores"]
+    arguments = {"preset": reference.config["preset"]}
+
+    # Such a configuration has the options of hep-score's GPU workloads, and their names of images.
+    if single:
+        name = gpu_score_name(workload)
+        benchmark, scores = f"{name}-bmk", {name: scores[name]}
+        arguments |= {"-M": "gpu", "n-gpus": target.gpus}
+    else:
+        benchmark = image_name(workload)
+        arguments |= {"gpus": target.gpus} if target.gpus else {}
+
+    yield f"    {benchmark}:"
     yield f"      version: {json.dumps(f'v{_version()}')}"
-    yield f"      results_file: {summary_path(reference.workload, Path()).name}"
-    yield from (f"      # {line}" for line in _origin(reference, content))
+    yield f"      results_file: {summary_path(workload, Path()).name}"
+    yield from (f"      # {line}" for line in _origin(reference, content, scores))
     yield "      ref_scores:"
-    for name, score in content["report"]["wl-scores"].items():
+    for name, score in scores.items():
         yield f"        {name}: {float(f'{score:.6g}')}"
-    if gpus:
+    if target.gpus:
         yield "      gpu: true"
     yield "      args:"
     for key, value in arguments.items():
         yield f"        {key}: {value}"
 
 
-def _origin(reference: RunResult, content: Mapping[str, Any]) -> Iterable[str]:
-    """Where the reference scores come from."""
-    app, changed = content["app"], content["run_info"]["changed_settings"]
-    settings = ", ".join(f"{key} {value}" for key, value in changed.items())
+def _origin(reference: RunResult, content: Mapping[str, Any], scores: Iterable[str]) -> Iterable[str]:
+    """Yields lines that say where the reference scores come from."""
+    app, changes = content["app"], content["run_info"]["changed_settings"]
+    settings = ", ".join(f"{key} {value}" for key, value in changes.items())
     report = content["report"]
     spread, stats = report["relative_spread"], report["wl-stats"]
-    spreads = ", ".join(
-        f"{name} {spread[name]:.1%} of {stats[name]['count']}" for name in report["wl-scores"]
-    )
+    spreads = ", ".join(f"{name} {spread[name]:.1%} of {stats[name]['count']}" for name in scores)
     git = app["git"] or {"commit": "no checkout", "dirty": False}
     commit = f"{git['commit'][:12]}{' with changes' if git['dirty'] else ''}"
     yield f"{machine(reference.provenance)}; hepbench {app['version']} ({commit})"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from hepscore_adapter.configuration import configuration
+from hepscore_adapter.configuration import Target, configuration
 from hepscore_adapter.summary import summary
 from tests.hepscore import stand_in
 from tests.results import epoch, inference, result
@@ -50,7 +50,8 @@ def stage(folder: Path, failures: int = 0, retries: int = 0, gpus: int = 0, **ar
     (folder / "bin").mkdir()
     stand_in.install(folder / "bin", {"mlpf-bmk": staged.summary}, failures)
 
-    content = yaml.safe_load(configuration([result()], registry="dir:///images", gpus=gpus, repetitions=2))
+    target = Target(("dir:///images",), gpus=gpus, repetitions=2)
+    content = yaml.safe_load(configuration([result()], target))
     content["hepscore_benchmark"]["settings"]["retries"] = retries
     content["hepscore_benchmark"]["benchmarks"]["mlpf-bmk"]["args"].update(arguments)
     staged.configuration.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")

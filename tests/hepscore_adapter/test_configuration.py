@@ -10,9 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks.machine import nvml
 from benchmarks.machine.provenance import package_version
 from benchmarks.result import RunResult, write_json
 from benchmarks.workload import REGISTRY
+from hepscore_adapter.image.entrypoint import parse
+from hepscore_adapter.image.plan import Image, make_plan
+from hepscore_adapter.summary import summary
 from tests.command import hepbench, refused
 from tests.results import provenance, result
 
@@ -95,6 +99,69 @@ def test_what_was_asked_for_is_in_the_file(runs: list[str], tmp_path: Path) -> N
     assert content["benchmarks"]["mlpf-bmk"]["args"]["gpus"] == 4
 
 
+def test_hep_score_2_finds_its_key_and_the_images_of_each_architecture(runs: list[str]) -> None:
+    for_1 = yaml.safe_load(config("--preset=smoke", *runs))["hepscore_benchmark"]
+    for_2 = yaml.safe_load(config("--preset=smoke", "--generation=2", *runs))
+    settings = {**for_1["settings"], "addarch": True}
+    assert for_2 == {"hepscore": {**for_1, "settings": settings}}
+
+
+@pytest.mark.parametrize(
+    ("registries", "engine", "options"),
+    [
+        (["docker://host/p", "dir:///images"], "docker", None),
+        (["dir:///images", "oras://host/p/sif"], "singularity", {"container_uri": "dir"}),
+        (["oras://host/p/sif", "dir:///images"], "singularity", {"container_uri": "oras"}),
+        (["dir:///images"], "singularity", None),
+    ],
+)
+def test_the_first_of_several_registries_counts(
+    registries: list[str], engine: str, options: dict[str, str] | None, runs: list[str]
+) -> None:
+    """hep-score 2 with Apptainer looks for oras, docker and only then dir, whatever the order of the list."""
+    named = [f"--registry={registry}" for registry in registries]
+    content = yaml.safe_load(config("--preset=smoke", "--generation=2", *named, *runs))["hepscore"]
+    expected = registries if len(registries) > 1 else registries[0]
+    assert content["settings"]["registry"] == expected
+    assert content["settings"]["container_exec"] == engine
+    assert content.get("options") == options
+
+
+@pytest.mark.parametrize(("generation", "key"), [(1, "hepscore_benchmark"), (2, "hepscore")])
+def test_a_single_score_is_named_like_the_workload(generation: int, key: str, runs: list[str]) -> None:
+    options = ["--preset=smoke", "--single-score", "--gpus=2", f"--generation={generation}"]
+    text = config(*options, *runs)
+    blocks = yaml.safe_load(text)[key]["benchmarks"]
+    assert list(blocks) == ["mlpf-gpu-bmk", "gnn-tracking-gpu-bmk"]
+    for name, block in blocks.items():
+        score = name.removesuffix("-bmk")
+        # The square root of 20 x 50 events/s.
+        assert block["ref_scores"] == {score: pytest.approx(31.6228)}
+        assert block["args"] == {"preset": "smoke", "-M": "gpu", "n-gpus": 2}
+        assert block["gpu"] is True
+        assert block["results_file"] == f"{score.removesuffix('-gpu').replace('-', '_')}_summary.json"
+    # The lowest are the root of 10 x 40, the highest that of 30 x 60.
+    assert text.count("# (max - min) / median: ") == 2
+    assert f"-gpu {(1800**0.5 - 400**0.5) / 1000**0.5:.1%} of 3\n" in text
+
+
+def test_the_image_takes_the_arguments_of_a_single_score_and_reports_it(
+    runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = config("--preset=smoke", "--single-score", "--generation=2", *runs[:1])
+    (block,) = yaml.safe_load(text)["hepscore"]["benchmarks"].values()
+    line = [part for key, value in block["args"].items() for part in (flag(key), str(value))]
+    monkeypatch.setattr(nvml, "visible_handles", lambda: {0: object()})
+    monkeypatch.setattr(nvml, "read", lambda *_: "GPU-0")
+    request = make_plan(Image("mlpf", ("smoke",), Path("/data")), parse(["-W", *line])).request()
+    assert set(block["ref_scores"]) < set(summary(reference(), request=request)["report"]["wl-scores"])
+
+
+def flag(key: str) -> str:
+    """Returns what hep-score makes of the key of an argument."""
+    return key if key.startswith("-") else f"--{key}"
+
+
 def test_the_version_is_text_in_quotes(runs: list[str]) -> None:
     """hep-score joins it to the image's name, and YAML reads a bare 1.0 as a number."""
     assert config("--preset=smoke", *runs).count(f'version: "{VERSION}"\n') == 2
@@ -111,8 +178,16 @@ def test_the_file_says_where_its_reference_scores_come_from(tmp_path: Path) -> N
     assert "# (max - min) / median: train 100.0% of 3, infer 40.0% of 3\n" in text
 
 
-def test_the_file_says_how_to_make_it_anew(runs: list[str], tmp_path: Path) -> None:
-    text = config("--preset=smoke", *runs)
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--generation=2", "--registry=dir:///images", "--registry=docker://host/p"],
+        ["--single-score", "--gpus=4"],
+    ],
+)
+def test_the_file_says_how_to_make_it_again(options: list[str], runs: list[str], tmp_path: Path) -> None:
+    text = config("--preset=smoke", *options, *runs)
     (command,) = re.findall(r"^# +(hepbench hepscore config .*)\\\n# +(.*)$", text, re.MULTILINE)
     assert config(*shlex.split(" ".join(command).replace("REFERENCE", f"{tmp_path}/ref"))[3:]) == text
     for name in ("mlpf", "gnn_tracking"):
@@ -194,6 +269,23 @@ WRONG = {
         "--registry: expected docker://HOST/PATH",
     ),
     "blank": (["--preset=smoke", "--registry=dir:///my images"], "--registry: expected docker://HOST/PATH"),
+    "two registries for one": (
+        ["--preset=smoke", "--registry=docker://host/p", "--registry=dir:///images"],
+        "--registry: hep-score 1.5 reads one registry, got 2; write a file for each of them, or use "
+        "--generation 2",
+    ),
+    "two of a kind": (
+        ["--preset=smoke", "--generation=2", "--registry=dir:///a", "--registry=dir:///b"],
+        "--registry: expected one registry of each kind, got 2 x dir://",
+    ),
+    "single score of a CPU": (
+        ["--preset=smoke", "--single-score", "--gpus=0"],
+        "--single-score: only runs on GPUs have this score; expected --gpus 1 or more, got --gpus 0",
+    ),
+    "unknown generation": (
+        ["--generation=3"],
+        "Invalid value for '--generation': 3 is not in the range 1<=x<=2.",
+    ),
     "no repetition": (["--repetitions=0"], "Invalid value for '--repetitions': 0 is not in the range x>=1."),
 }
 
