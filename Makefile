@@ -10,7 +10,9 @@ READY := $(VENV)/.ready
 setup: $(READY)  ## make .venv with everything
 
 $(READY): pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit("hepbench needs Python 3.11 or newer, got %s; call make PYTHON=python3.11" \
+		% sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(if $(wildcard $(READY)),,--clear) $(VENV)  # one that was never ready may be of another Python
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet -e '.[cpu,containers,data,report,dev]'
 	touch $@

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from benchmarks.data_commands import data
 from benchmarks.errors import RunFailedError, Terminated, UsageError
 from benchmarks.options import FILE, FLAGS, FOLDER, PRESET, SWITCHES, UserPath, resolved, taking
 from benchmarks.output import RunOptions
+from benchmarks.streams import prepare_streams, say, settle_streams
 from datasets.errors import DataError
 
 
@@ -225,28 +227,40 @@ def hepscore() -> None:
 )
 @click.option(
     "--registry",
-    default="docker://localhost/hepbench",
+    "registries",
+    multiple=True,
+    default=["docker://localhost/hepbench"],
     show_default=True,
-    help="Where the images are; for Apptainer dir:///FOLDER.",
+    help="Where the images are; for Apptainer dir:///FOLDER; may be repeated with --generation 2.",
 )
 @click.option("--gpus", type=click.IntRange(0), default=1, show_default=True, help="GPUs; 0: CPU only.")
 @click.option("--repetitions", type=click.IntRange(1), default=3, show_default=True, help="Of each workload.")
+@click.option(
+    "--generation",
+    type=click.IntRange(1, 2),
+    default=1,
+    show_default=True,
+    help="hep-score that reads the file; 1: 1.5; 2: 2.x.",
+)
+@click.option("--single-score", is_flag=True, help="One score a workload, as hep-score's GPU workloads have.")
 @click.option("--output", type=FILE, help="File to write [default: the terminal].")
 def hepscore_config(
     workloads: tuple[str, ...],
     preset: str,
     paths: tuple[Path, ...],
-    registry: str,
+    registries: tuple[str, ...],
     gpus: int,
     repetitions: int,
+    generation: int,
+    single_score: bool,
     output: Path | None,
 ) -> None:
     """Write a configuration of hep-score for the images, with the scores of reference runs."""
     from benchmarks.result import write_text
-    from hepscore_adapter.configuration import configuration, references
+    from hepscore_adapter.configuration import Target, configuration, references
 
     runs = references(paths, workloads, preset)
-    text = configuration(runs, registry=registry, gpus=gpus, repetitions=repetitions)
+    text = configuration(runs, Target(registries, gpus, repetitions, generation, single_score))
     if output is None:
         click.echo(text, nl=False)
     else:
@@ -266,6 +280,15 @@ def doctor() -> None:
 
 def main() -> None:
     """Runs the command, and turns whatever goes wrong into one line and an exit code."""
+    prepare_streams()
+    try:
+        _run_command()
+    finally:
+        settle_streams()
+
+
+def _run_command() -> None:
+    """Runs the command as ``main`` does, on streams that can be written to."""
     # click ends with an exception for help, for a wrong call and for an interruption.
     try:
         cli.main(standalone_mode=False)
@@ -275,24 +298,24 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        click.echo(f"hepbench: {error.format_message()}", err=True)
+        say(f"hepbench: {error.format_message()}", err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as stop:
-        click.echo("hepbench: interrupted", err=True)
+        say("hepbench: interrupted", err=True)
         # click raises its Abort from whatever stopped it.
-        sys.exit(143 if isinstance(stop.__cause__ or stop, Terminated) else 130)
+        cause = stop.__cause__ or stop
+        sys.exit(128 + (cause.signal if isinstance(cause, Terminated) else signal.SIGINT))
 
     # These are our own errors, whose texts are written for a person.
     except (UsageError, DataError, RunFailedError) as error:
-        click.echo(f"hepbench: {error}", err=True)
+        say(f"hepbench: {error}", err=True)
         sys.exit(2 if isinstance(error, UsageError) else 1)
 
     # Nobody reads the output any more, which is no reason for a traceback of Python's at its end.
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:  # a folder without permission or a full disk, which needs no traceback
-        click.echo(f"hepbench: {error}", err=True)
+        say(f"hepbench: {error}", err=True)
         sys.exit(1)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from benchmarks.options import FILE, FOLDER, PRESET, UserPath, resolved, taking
+from benchmarks.streams import say
 
 
 @click.group()
@@ -42,7 +43,7 @@ def generate(
 
     config = resolved(workload, preset, file, assignments, {}).config
     config = replace(config, threads=config.threads or usable_cores())
-    click.echo(make_events(workload, config, output, lambda line: click.echo(line, err=True), intermediate))
+    click.echo(make_events(workload, config, output, partial(say, err=True), intermediate))
 
 
 @data.group("import")
@@ -85,7 +86,7 @@ def import_trackml(path: Path, output: Path, train_events: int | None, validatio
     from datasets.trackml.public import import_events
 
     count_events = _count_progress("read", "events")
-    tell = partial(click.echo, err=True)
+    tell = partial(say, err=True)
     click.echo(import_events(path, output, train_events, validation_events, count_events, tell))
 
 
@@ -122,7 +123,7 @@ def fetch(output: Path, train_files: int | None, validation_files: int | None) -
 
 
 def _count_progress(what: str, things: str) -> Callable[[int, int], None]:
-    return lambda done, total: click.echo(f"{what} {done} of {total} {things}", err=True)
+    return lambda done, total: say(f"{what} {done} of {total} {things}", err=True)
 
 
 @data.command()

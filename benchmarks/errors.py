@@ -1,5 +1,9 @@
 """The errors that end a run. Each has one line for the person who started it."""
 
+from __future__ import annotations
+
+import signal
+
 
 class UsageError(Exception):
     """An error of the call. Says what was expected, what came and what to do. Exit code 2."""
@@ -10,4 +14,12 @@ class RunFailedError(Exception):
 
 
 class Terminated(KeyboardInterrupt):
-    """The arrival of SIGTERM. Exit code 143."""
+    """The arrival of SIGTERM or another signal that ends a run. Exit code 128 plus its number.
+
+    Attributes:
+        signal: The signal.
+    """
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__()
+        self.signal = signal.Signals(number)

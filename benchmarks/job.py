@@ -10,16 +10,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import click
-
 from benchmarks import report
 from benchmarks.errors import RunFailedError, UsageError
 from benchmarks.output import (
     EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    EXIT_TERMINATED,
     RunOptions,
-    check_folder,
+    locked_folder,
+    output_folder,
     remove_summaries,
 )
 from benchmarks.progress import Progress
@@ -28,8 +25,16 @@ from benchmarks.ranks.horovod import store_of
 from benchmarks.ranks.place import ALONE, LOCAL_LAUNCHER, Place
 from benchmarks.resolution import Resolved
 from benchmarks.result import RunResult, file_stamp, write_json
-from benchmarks.runner import run
-from benchmarks.stopping import ignore_further_signals, on_stopping, raise_once
+from benchmarks.runner import run, unexpected
+from benchmarks.stopping import (
+    exit_code,
+    ignore_further_signals,
+    ignore_signals_until_exit,
+    on_stopping,
+    raise_once,
+    signal_raised,
+)
+from benchmarks.streams import say
 from datasets.errors import DataError
 from hepscore_adapter.summary import summary
 from hepscore_adapter.validate import summary_path, validate_summary, write_summary
@@ -50,33 +55,33 @@ def run_job(resolved: Resolved, options: RunOptions, *, place: Place = ALONE, gp
         gpus: How many GPUs the call asks for, or 0 for whatever there is.
 
     Returns:
-        Exit code: 0, 1 for a failed run, 130 or 143 for an interrupted one.
+        Exit code: 0, 1 for a failed run, 128 plus the number of the signal for an interrupted one.
 
     Raises:
-        UsageError: The output folder cannot be used, or holds a result and ``force`` is not given.
+        UsageError: The output folder cannot be used, is in use, or holds a result and ``force`` is not given.
         DataError: The events are damaged, too few, or cannot be made. No file is written then.
         RunFailedError: The result could not be written.
     """
     if place.rank:
         return _run_other_rank(resolved, options, place, gpus)
-    folder = options.folder(resolved)
-    is_new = check_folder(folder, options.force)
 
     # The figures are shown even if they cannot be written, as on a full disk.
-    with on_stopping(raise_once):
-        result = _run_rank_0(resolved, folder, is_new, options, place, gpus)
+    with output_folder(options, resolved) as folder, locked_folder(folder), on_stopping(raise_once):
+        result = _run_rank_0(resolved, folder, options, place, gpus)
         try:
             _write_files(result, folder)
         finally:
             if not options.quiet:
-                click.echo(report.table([(str(folder), result)]))
+                say(report.table([(str(folder), result)]))
+        if result.status == "interrupted":
+            ignore_signals_until_exit()
 
     # The last lines say where the files are, or why there is no score.
     file = folder / "result.json"
     if result.status != "ok":
-        click.echo(f"hepbench: {result.status}: {result.reason} (see {file})", err=True)
+        say(f"hepbench: {result.status}: {result.reason} (see {file})", err=True)
     elif not options.quiet:
-        click.echo(f"\nresult:  {file}\nsummary: {summary_path(result.workload, folder)}")
+        say(f"\nresult:  {file}\nsummary: {summary_path(result.workload, folder)}")
     return _exit_code(result)
 
 
@@ -85,41 +90,55 @@ def _exit_code(result: RunResult) -> int:
         return 0
     if result.status == "failed":
         return EXIT_FAILED
-    return EXIT_TERMINATED if result.reason.startswith("SIGTERM") else EXIT_INTERRUPTED
+    return exit_code(result.reason)
 
 
-def _run_rank_0(
-    resolved: Resolved, folder: Path, is_new: bool, options: RunOptions, place: Place, gpus: int
-) -> RunResult:
-    """Runs rank 0 with its log; removes what it made in the folder if the run does not begin."""
+def _run_rank_0(resolved: Resolved, folder: Path, options: RunOptions, place: Place, gpus: int) -> RunResult:
+    """Runs rank 0 with its log, which is removed if the call is wrong, has no events or is stopped early."""
+    on_start = partial(_set_old_results_aside, folder, resolved, place)
     progress = Progress(visible=not options.quiet, terminal=sys.stderr.isatty())
     try:
         with _logging_to(folder / "run.log", options.debug):
             log.info("configuration: %s", resolved.to_dict())
-            on_start = partial(_remove_old_results, folder, resolved, place)
             result = run(resolved, progress, on_start, ignore_further_signals, place=place, gpus=gpus)
             result = _with_valid_summary(result)
             log.info("status: %s %s", result.status, result.reason)
     except (UsageError, DataError, RunFailedError, KeyboardInterrupt):
         (folder / "run.log").unlink(missing_ok=True)
-        if is_new:
-            with suppress(OSError):
-                folder.rmdir()
         raise
+
+    # Whatever else breaks before the training has a result with the reason, and the traceback is in the log.
+    except Exception as error:
+        if stop := signal_raised():
+            raise stop from error
+        ignore_further_signals()
+        on_start()
+        reason = unexpected(error)
+        result = RunResult.without_figures(resolved.to_dict(), place.size, "failed", reason)
     return result
 
 
-def _remove_old_results(folder: Path, resolved: Resolved, place: Place) -> None:
+def _set_old_results_aside(folder: Path, resolved: Resolved, place: Place) -> None:
     """Lets no older figures pass for those of the run that starts now, should it be killed.
 
-    Of several ranks, the launcher or another rank writes the result of a run whose rank 0 was killed.
+    The summary is removed. The result becomes a file of another name, until this run has written its own. Of
+    several ranks, the launcher or another rank writes the result of a run whose rank 0 was killed.
     """
     remove_summaries(folder)
     file = folder / "result.json"
-    if place.size == 1 and file.exists():
+    if place.size == 1 and file.exists() and not _older(file).exists():
         reason = "killed before it ended: no signal that it could answer, or the machine went down"
         record = RunResult.without_figures(resolved.to_dict(), 1, "failed", reason)
-        write_json(file, record.to_dict())
+        file.replace(_older(file))
+        try:
+            write_json(file, record.to_dict())
+        except OSError:
+            _older(file).replace(file)
+            raise RunFailedError(f"cannot write to {folder}: no room for a result") from None
+
+
+def _older(file: Path) -> Path:
+    return file.with_name(".result.older.json")
 
 
 def _with_valid_summary(result: RunResult) -> RunResult:
@@ -134,9 +153,16 @@ def _with_valid_summary(result: RunResult) -> RunResult:
 
 
 def _write_files(result: RunResult, folder: Path) -> None:
-    """Writes the result and then, last of all, the summary."""
+    """Writes the result and then, last of all, the summary; an older result stays if there is no room."""
+    file = folder / "result.json"
     try:
-        write_json(folder / "result.json", result.to_dict())
+        try:
+            write_json(file, result.to_dict())
+        except OSError:
+            if _older(file).exists():
+                _older(file).replace(file)
+            raise
+        _older(file).unlink(missing_ok=True)
         if result.status == "ok":
             write_summary([result], folder)
     except OSError as error:
@@ -155,9 +181,11 @@ def _run_other_rank(resolved: Resolved, options: RunOptions, place: Place, gpus:
     with on_stopping(raise_once), announce_error(store, place.rank):
         silent = Progress(visible=False, terminal=False)
         result = run(resolved, silent, on_end=ignore_further_signals, place=place, gpus=gpus)
+        if result.status == "interrupted":
+            ignore_signals_until_exit()
     if result.status == "ok":
         return 0
-    click.echo(f"hepbench: {result.status}: {result.reason}", err=True)
+    say(f"hepbench: {result.status}: {result.reason}", err=True)
 
     # Our own launcher writes the result of a run whose rank 0 is gone. Other launchers do not. A result from
     # before this run, which --force was to replace, must not pass for that of this run. Any other result
@@ -180,7 +208,7 @@ class _LogFile(logging.FileHandler):
 @contextmanager
 def _logging_to(path: Path, debug: bool) -> Iterator[None]:
     """Writes the log to a file in the ``with`` block, and errors to the terminal, too, with ``debug``."""
-    file, terminal = _LogFile(path, mode="w", encoding="utf-8"), logging.StreamHandler()
+    file, terminal = _LogFile(path, "w", "utf-8", errors="backslashreplace"), logging.StreamHandler()
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     terminal.setLevel(logging.ERROR)
     log.handlers = [file, terminal] if debug else [file]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import click
 
 from benchmarks.result import EpochRecord
+from benchmarks.streams import say
 from benchmarks.timing import clock
 
 REFRESH_SECONDS = 1.0  # the loss is fetched from the device once a refresh, and only for a terminal
@@ -36,7 +38,7 @@ class Progress:
         """Writes a line of text."""
         log.info(line)
         if self._visible:
-            click.echo(line, err=True)
+            say(line, err=True)
 
     def epoch_begins(self, index: int, epochs: int, events: int) -> None:
         """Starts the bar of an epoch of ``events`` events."""
@@ -47,7 +49,8 @@ class Progress:
             self._bar = click.progressbar(
                 length=events, label=label, item_show_func=lambda text: text, file=sys.stderr
             )
-            self._bar.__enter__()
+            with suppress(OSError):
+                self._bar.__enter__()
 
     def step(self, events: int, loss: Callable[[], float]) -> None:
         """Advances the bar by a step.
@@ -61,14 +64,17 @@ class Progress:
         if self._bar is not None and now - self._refreshed >= REFRESH_SECONDS:
             self._refreshed = now
             rate = self._events_done / (now - self._started)
-            self._bar.update(self._events_done - self._bar.pos, f"{rate:.1f} events/s, loss {loss():.4g}")
+            text = f"{rate:.1f} events/s, loss {loss():.4g}"
+            with suppress(OSError):
+                self._bar.update(self._events_done - self._bar.pos, text)
 
     def epoch_ends(self, epochs: int, record: EpochRecord | None = None) -> None:
         """Ends the bar of an epoch, and writes a line about its record. None if the epoch did not finish."""
         if self._bar is not None:
-            if record is not None:
-                self._bar.update(self._events_done - self._bar.pos)
-            self._bar.__exit__(None, None, None)
+            with suppress(OSError):
+                if record is not None:
+                    self._bar.update(self._events_done - self._bar.pos)
+                self._bar.__exit__(None, None, None)
             self._bar = None
         if record is not None:
             self.note(

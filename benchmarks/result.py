@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import math
 import os
@@ -260,13 +261,28 @@ def write_text(path: Path, text: str, *, replace: bool = True) -> None:
         with temporary.open("x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            try:
+                os.fsync(file.fileno())
+            except OSError as error:  # some network file systems and those in user space have no fsync
+                if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+                    raise
         if replace:
             temporary.replace(path)
         else:
-            path.hardlink_to(temporary)  # asks the server of a network file system, and no cache
+            _rename_to_new(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _rename_to_new(temporary: Path, path: Path) -> None:
+    """Gives a file a name that no file has yet, or raises FileExistsError."""
+    try:
+        path.hardlink_to(temporary)  # asks the server of a network file system, and no cache
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without such links
+        path.touch(exist_ok=False)
+        temporary.replace(path)
 
 
 def file_stamp(path: Path) -> tuple[int, int] | None:

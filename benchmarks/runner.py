@@ -14,7 +14,7 @@ from benchmarks import backends, workload
 from benchmarks.backends import Backend
 from benchmarks.config import RunConfig
 from benchmarks.context import Context, ResultFields
-from benchmarks.errors import RunFailedError, Terminated, UsageError
+from benchmarks.errors import RunFailedError, UsageError
 from benchmarks.machine import provenance
 from benchmarks.machine.cgroup import usable_cores
 from benchmarks.machine.memory import host_memory_peak_bytes, memory_available_bytes
@@ -26,7 +26,7 @@ from benchmarks.ranks.place import ALONE, Place, handles_of, handles_of_node
 from benchmarks.resolution import Resolved
 from benchmarks.result import RunResult
 from benchmarks.scores import account
-from benchmarks.stopping import signal_raised
+from benchmarks.stopping import signal_name, signal_raised
 from benchmarks.training import run as _training
 from benchmarks.verdict import verdict
 from benchmarks.workload import Workload
@@ -156,12 +156,12 @@ def _guarded(work: Callable[[], None], context: Context) -> tuple[str, str]:
     except KeyboardInterrupt as stop:  # maybe of a launcher that saw a rank end, as this one did
         return context.world.explain_loss_of_rank(stop) or (
             "interrupted",
-            "SIGTERM" if isinstance(stop, Terminated) else "Ctrl-C",
+            signal_name(stop),
         )
 
 
 def _outcome(work: Callable[[], None], context: Context) -> tuple[str, str]:
-    """Does the work and returns how it ended; lets Ctrl-C and SIGTERM through."""
+    """Does the work and returns how it ended; lets signals through."""
     try:
         work()
         return "ok", ""
@@ -174,10 +174,7 @@ def _outcome(work: Callable[[], None], context: Context) -> tuple[str, str]:
         log.exception("unexpected error")
         if stop := signal_raised():
             raise stop from error
-        return context.world.explain_loss_of_rank(error) or (
-            "failed",
-            f"unexpected {type(error).__name__}: {_first_line(error)}",
-        )
+        return context.world.explain_loss_of_rank(error) or ("failed", unexpected(error))
 
 
 def _finish(context: Context) -> None:
@@ -202,6 +199,11 @@ def _finish(context: Context) -> None:
         fields["peak_memory_bytes"] = {key: max(peak[key] for peak in peaks) for key in peaks[0]}
     if failure := context.config.quality_failure(fields["quality"]):
         raise RunFailedError(f"did not train: {failure}")
+
+
+def unexpected(error: BaseException) -> str:
+    """Returns the reason of a run that an error ended which nobody expects."""
+    return f"unexpected {type(error).__name__}: {_first_line(error)}"
 
 
 def _first_line(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from datasets.errors import DataError
+from datasets.partial_folder import HIDDEN
 
 
 def cache_root() -> Path:
@@ -45,7 +46,8 @@ def scratch_folder(beside: Path) -> Iterator[Path]:
     """Gives a folder for temporary data, on the disk of the data set that is made of them.
 
     Args:
-        beside: Folder of that data set. Its parents are made where they are missing.
+        beside: Folder of that data set. Its parents are made where they are missing. Where the folder is
+            there, the temporary one is inside, because its parent may be on another disk.
 
     Yields:
         The folder, which is removed on leaving the context.
@@ -55,7 +57,10 @@ def scratch_folder(beside: Path) -> Iterator[Path]:
     """
     try:
         beside.parent.mkdir(parents=True, exist_ok=True)
-        scratch = TemporaryDirectory(prefix=f".{beside.name}-", dir=beside.parent)
+        if beside.is_dir():
+            scratch = TemporaryDirectory(prefix=f"{HIDDEN}-", dir=beside)
+        else:
+            scratch = TemporaryDirectory(prefix=f".{beside.name}-", dir=beside.parent)
     except OSError as error:
         raise DataError(f"cannot write to {beside.parent}: {error.strerror}") from error
     with scratch as folder:

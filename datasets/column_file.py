@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from contextlib import suppress
@@ -42,7 +43,7 @@ class ColumnFile:
         self._file.seek(0)
         self._write_header()  # numpy leaves room in a header for the first axis to grow
         self._file.flush()
-        os.fsync(self._file.fileno())
+        flush_to_disk(self._file.fileno())
         self._file.close()
         return {"bytes": self._path.stat().st_size, "sha256": file_sha256(self._path)}
 
@@ -56,6 +57,23 @@ class ColumnFile:
         shape = (self._rows, *self._shape)
         fields = {"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": shape}
         npy.write_array_header_1_0(self._file, fields)
+
+
+def flush_to_disk(descriptor: int) -> None:
+    """Returns when a file or a folder is on the disk, or at once where the file system cannot tell.
+
+    Args:
+        descriptor: Descriptor of the file or the folder.
+
+    Raises:
+        OSError: The disk is full or damaged.
+    """
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems and those in user space have no fsync, or none of folders.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EISDIR):
+            raise
 
 
 def file_sha256(path: Path) -> str:

@@ -20,6 +20,9 @@ from datasets.errors import DataError
 Progress = Callable[[int, int], None]
 """Function of the amount that is done and the total amount."""
 
+# A terminal or a batch system sends these to every process of a job. They end it as SIGTERM does.
+_GROUP_SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -95,7 +98,7 @@ class Workers:
 def start_workers(count: int | None = None) -> Iterator[Workers]:
     """Gives new processes for the duration of the context.
 
-    SIGTERM ends the context as Ctrl-C does, unless the program has a handler of its own.
+    SIGTERM and its like end the context as Ctrl-C does, unless the program has a handler of its own.
 
     Args:
         count: Number of processes, by default one per usable core.
@@ -104,7 +107,7 @@ def start_workers(count: int | None = None) -> Iterator[Workers]:
         The processes.
 
     Raises:
-        DataError: ``count`` is less than 1.
+        DataError: ``count`` is less than 1, or the processes would have no shared memory.
     """
     count = count if count is not None else len(os.sched_getaffinity(0))
     if count < 1:
@@ -112,13 +115,15 @@ def start_workers(count: int | None = None) -> Iterator[Workers]:
 
     # New interpreters: a forked child would inherit the threads' locks of libraries that are loaded already.
     older_children = set(multiprocessing.active_children())
-    executor = ProcessPoolExecutor(
-        count, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare_worker
-    )
+    context = multiprocessing.get_context("spawn")
+    try:
+        executor = ProcessPoolExecutor(count, mp_context=context, initializer=_prepare_worker)
+    except OSError as error:  # the locks of their queues are files there
+        raise DataError(f"worker processes need a /dev/shm to write to, got: {error.strerror}") from None
 
     # An interrupted program ends its workers at once and does not wait for the blocks that they are at.
     try:
-        with _sigterm_raises():
+        with _signals_raise():
             yield Workers(executor, count)
     except BaseException:
         for process in set(multiprocessing.active_children()) - older_children:
@@ -129,8 +134,9 @@ def start_workers(count: int | None = None) -> Iterator[Workers]:
 
 
 def _prepare_worker() -> None:
-    """Makes a worker ignore Ctrl-C, which is for its parent, and end when its parent is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Makes a worker ignore signals that are for its parent, and end when its parent is killed."""
+    for number in (signal.SIGINT, *_GROUP_SIGNALS):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()
 
 
@@ -143,19 +149,25 @@ def _follow_parent() -> None:
 
 
 @contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Turns SIGTERM into SystemExit within the context, where the program has no handler of its own."""
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+def _signals_raise() -> Iterator[None]:
+    """Turns signals into SystemExit within the context, where the program has no handlers of its own."""
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(signal.SIGTERM, _exit_on_sigterm)
+
+    # A signal that is ignored, as by nohup, stays ignored.
+    numbers = (signal.SIGTERM, signal.SIGXCPU, *_GROUP_SIGNALS)
+    free_numbers = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in free_numbers:
+        signal.signal(number, _exit_on_signal)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in free_numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
-def _exit_on_sigterm(number: int, _frame: FrameType | None) -> None:
-    """Raises SystemExit with the exit code that a shell gives to the signal."""
+def _exit_on_signal(number: int, _frame: FrameType | None) -> None:
+    """Raises SystemExit, once for each signal, with the exit code that a shell gives to the signal."""
+    signal.signal(number, lambda _number, _frame: None)
     raise SystemExit(128 + number)

@@ -5,12 +5,13 @@
     folder/<split>/<table>/<column>.npy       (rows, ...) one array for all events of the split, no padding
 
 A writer fills a hidden folder beside the final one and renames it at the end, so that the final name never
-shows half a data set. The next writer removes the files of a writer that was killed.
+shows half a data set. A final folder that is there already may be a mount point, a link, or in a folder that
+nobody may write to. Then the hidden folder is inside, and its files are moved at the end, the manifest last.
+The next writer removes the files of a writer that was killed, unless the file system has no locks.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -25,8 +26,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from datasets.column_file import ColumnFile, file_sha256
+from datasets.column_file import ColumnFile, file_sha256, flush_to_disk
 from datasets.errors import DataError
+from datasets.partial_folder import HIDDEN, is_content, lock_folder
 
 FORMAT = "hepbench-events"
 FORMAT_VERSION = 1
@@ -166,16 +168,19 @@ class Writer:
         Raises:
             DataError: The folder holds something, or another process is writing it.
         """
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.is_symlink() and not folder.exists():
+            folder = folder.resolve()
+        if folder.exists() and (not folder.is_dir() or any(map(is_content, folder.iterdir()))):
             raise DataError(f"{folder} exists already; remove it or choose another folder")
         self.folder = folder
-        self.partial = folder.parent / f".{folder.name}.partial"
+        self._is_inside = folder.exists()
+        self.partial = folder / HIDDEN if self._is_inside else folder.parent / f".{folder.name}{HIDDEN}"
         self._files: dict[str, ColumnFile] = {}
         self._splits: dict[str, dict[str, dict[str, int]]] = {}
         self._finished = False
         with _disk_errors(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock_folder(self.partial, folder)
+            self.partial, self._lock = lock_folder(self.partial, folder)
             for leftover in self.partial.iterdir():
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
@@ -241,9 +246,14 @@ class Writer:
                 json.dump(manifest, file, indent=2, sort_keys=True)
                 file.write("\n")
                 file.flush()
-                os.fsync(file.fileno())
-            os.fsync(self._lock)
-            self.partial.rename(self.folder)
+                flush_to_disk(file.fileno())
+            flush_to_disk(self._lock)
+            if self._is_inside:
+                for path in (*(self.partial / split for split in self._splits), self.partial / MANIFEST):
+                    path.rename(self.folder / path.name)
+                self.partial.rmdir()
+            else:
+                self.partial.rename(self.folder)
             self._finished = True
         return self.folder
 
@@ -252,33 +262,6 @@ class Writer:
         if name not in self._files:
             self._files[name] = ColumnFile(self.partial / name, rows)
         return self._files[name]
-
-
-def _lock_folder(partial: Path, folder: Path) -> int:
-    """Makes and locks the partial folder, with a lock that ends with the process in every case.
-
-    Args:
-        partial: Folder to lock.
-        folder: Final folder, for the error.
-
-    Returns:
-        Descriptor of the lock.
-
-    Raises:
-        DataError: Another process holds the lock.
-    """
-    while True:
-        partial.mkdir(exist_ok=True)
-        lock = os.open(partial, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Between opening and locking, its owner may have renamed it, and then it is not ours to fill.
-            if partial.exists() and os.path.samestat(os.fstat(lock), partial.stat()):
-                return lock
-            os.close(lock)
-        except BlockingIOError as error:
-            os.close(lock)
-            raise DataError(f"another process is writing {folder}; wait for it or end it") from error
 
 
 @contextmanager

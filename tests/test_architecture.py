@@ -35,7 +35,7 @@ benchmarks.workload benchmarks.progress benchmarks.verdict
 benchmarks.scores benchmarks.resolution
 benchmarks.ranks
 benchmarks.machine
-benchmarks.config benchmarks.result benchmarks.stopping benchmarks.timing
+benchmarks.config benchmarks.result benchmarks.stopping benchmarks.streams benchmarks.timing
 benchmarks.errors datasets
 """
 LEVELS = {room: level for level, line in enumerate(LAYERS.strip().splitlines()) for room in line.split()}

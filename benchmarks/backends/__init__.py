@@ -80,9 +80,10 @@ def load() -> Backend:
     """Loads the backend that ``KERAS_BACKEND`` names, or TensorFlow if it names none.
 
     Raises:
-        UsageError: There is no such backend, or its framework is not installed.
+        UsageError: There is no such backend, or its framework is not installed or cannot be loaded.
     """
-    name = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    # Keras takes an empty variable for one that is not set, too.
+    name = os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"
     if name not in SUPPORTED:
         raise UsageError(f"KERAS_BACKEND: expected one of {', '.join(SUPPORTED)}, got {name!r}")
     try:
@@ -91,3 +92,8 @@ def load() -> Backend:
         raise UsageError(
             f"{name} cannot be imported ({error}); install it with pip install '.[cpu]' or '.[gpu]'"
         ) from None
+    except UsageError:
+        raise
+    except Exception as error:  # a library of the system that is too old, or one built for another numpy
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UsageError(f"{name} is installed but cannot be loaded: {reason}") from None

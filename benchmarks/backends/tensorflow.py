@@ -5,12 +5,21 @@ from __future__ import annotations
 import functools
 import operator
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # CUDA otherwise counts the fastest GPU first, and NVML, which reads energy and memory, counts by bus.
 os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+# Keras reads the settings of a person's other work in ``keras.json``, which must not change a run or end it.
+# Below a file there is no folder, and so Keras neither finds such a file there nor makes one.
+os.environ["KERAS_HOME"] = os.devnull
+# The first of these variables is for JAX only, and the second one has TensorFlow look for another Keras.
+os.environ.pop("KERAS_NNX_ENABLED", None)
+os.environ.pop("TF_USE_LEGACY_KERAS", None)
 
 import keras
 import tensorflow as tf
@@ -19,6 +28,7 @@ from tensorflow.python.eager import backprop
 
 from benchmarks.backends import learning_rate
 from benchmarks.config import RunConfig
+from benchmarks.errors import UsageError
 from benchmarks.machine import nvml
 from benchmarks.ranks.place import ALONE, Place
 from benchmarks.ranks.world import LONE_WORLD, World
@@ -29,7 +39,13 @@ OUT_OF_MEMORY: tuple[type[BaseException], ...] = (tf.errors.ResourceExhaustedErr
 
 
 def configure(config: RunConfig, place: Place = ALONE) -> None:
-    """Sets threads, determinism, precision, seeds and GPU, before anything touches the device."""
+    """Sets threads, determinism, precision, seeds and GPU, before anything touches the device.
+
+    Raises:
+        UsageError: XLA is on, and does not know a flag of ``XLA_FLAGS``.
+    """
+    if config.xla == "on":
+        _check_flags("XLA_FLAGS", xla=True)
     tf.config.threading.set_intra_op_parallelism_threads(config.threads)
     tf.config.threading.set_inter_op_parallelism_threads(config.threads)
     gpus = tf.config.list_physical_devices("GPU")
@@ -44,6 +60,34 @@ def configure(config: RunConfig, place: Place = ALONE) -> None:
         _fix_order_of_sums()
     keras.config.set_floatx("float64" if config.precision == "float64" else "float32")
     keras.config.set_dtype_policy(config.precision)
+
+
+def _check_flags(variable: str, xla: bool) -> None:
+    """Lets another process try the flags of a variable, because unknown ones abort whoever reads them.
+
+    Args:
+        variable: Name of the variable. Nothing is tried where it is not set.
+        xla: Whether the process compiles with XLA.
+
+    Raises:
+        UsageError: The process aborted.
+    """
+    if not os.environ.get(variable):
+        return
+    program = (
+        "import tensorflow as tf; tf.config.list_physical_devices(); "
+        f"tf.function(lambda: tf.zeros(1), jit_compile={xla})()"
+    )
+    # The flags are the same without a GPU, whose memory this process would take.
+    answer = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+        capture_output=True,
+        check=False,
+    )
+    if answer.returncode == -signal.SIGABRT:
+        lines = answer.stderr.decode(errors="replace").strip().splitlines() or ["it aborts"]
+        raise UsageError(f"{variable}: TensorFlow refuses it: {lines[-1].rpartition('] ')[2]}")
 
 
 def _fix_order_of_sums() -> None:
@@ -180,3 +224,7 @@ def device_memory_total_bytes() -> int | None:
         if memory is not None:
             return int(memory.total)
     return None
+
+
+# TensorFlow reads this variable when it is first asked for devices.
+_check_flags("TF_XLA_FLAGS", xla=False)

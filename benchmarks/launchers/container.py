@@ -16,8 +16,6 @@ from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any
 
-import click
-
 from benchmarks import report
 from benchmarks.errors import RunFailedError, UsageError
 from benchmarks.launchers.engines import Container, Running
@@ -26,6 +24,7 @@ from benchmarks.output import RunOptions, check_folder
 from benchmarks.resolution import Resolved
 from benchmarks.result import RunResult, file_stamp, read_result
 from benchmarks.stopping import on_stopping
+from benchmarks.streams import say
 from benchmarks.workload import image_name
 from hepscore_adapter.validate import summary_path
 
@@ -102,7 +101,7 @@ def run_container(container: Container, options: RunOptions) -> int:
         options: What may be replaced, and what is printed.
 
     Returns:
-        Exit code of the container, or 130 or 143 where Ctrl-C or SIGTERM ended it.
+        Exit code of the container, or 128 plus the number of the signal that ended it.
 
     Raises:
         UsageError: The output folder cannot be used, or the engine, the image or the GPUs are missing.
@@ -126,13 +125,13 @@ def run_container(container: Container, options: RunOptions) -> int:
     else:
         result = _read_result(file)
         if not options.quiet:
-            click.echo(report.table([(str(folder), result)]))
+            say(report.table([(str(folder), result)]))
             if code == 0:
-                click.echo(f"\nresult:  {file}\nsummary: {summary_path(result.workload, folder)}")
+                say(f"\nresult:  {file}\nsummary: {summary_path(result.workload, folder)}")
         if result.status != "ok":
             reason = f"{result.status}: {result.reason} (see {file})"
     if code != 0:
-        click.echo(f"hepbench: {reason}", err=True)
+        say(f"hepbench: {reason}", err=True)
     return code
 
 
@@ -163,7 +162,7 @@ def _watch(container: Container, quiet: bool) -> tuple[int, str]:
                     line = event.decode("utf-8", "replace").rstrip()
                     is_visible = is_visible and not line.startswith(_TABLE_START)
                     if is_visible:
-                        click.echo(line, err=True)
+                        say(line, err=True)
                     elif line:
                         hidden_line = line
                 elif not stop_signal:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from importlib.util import find_spec
@@ -15,11 +14,9 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-import click
-
 from benchmarks.errors import UsageError
 from benchmarks.machine import nvml
-from benchmarks.output import EXIT_FAILED, RunOptions, check_folder, remove_summaries, this_program
+from benchmarks.output import EXIT_FAILED, RunOptions, output_folder, remove_summaries, this_program
 from benchmarks.ranks import horovod
 from benchmarks.ranks.ending import (
     LOST_OTHERS,
@@ -33,6 +30,7 @@ from benchmarks.ranks.store import KeyValueStore
 from benchmarks.resolution import Resolved
 from benchmarks.result import file_stamp
 from benchmarks.stopping import on_stopping
+from benchmarks.streams import say
 
 POLL_SECONDS = 0.2
 STOPPED_SECONDS = 10.0  # a rank that somebody has stopped (SIGSTOP) for longer than this is lost
@@ -50,15 +48,18 @@ def run_ranks(resolved: Resolved, options: RunOptions, ranks: int, *, gpus: int)
         gpus: The same number where each rank needs a GPU, and otherwise 0.
 
     Returns:
-        Exit code: that of rank 0, or 1, 130 or 143 where rank 0 could not say how the run ended.
+        Exit code: that of rank 0. Where it could not say how the run ended, 1 or 128 plus the signal.
 
     Raises:
         UsageError: The call cannot be carried out on this machine.
     """
     _check_call(resolved, ranks, gpus)
-    folder = options.folder(resolved)
-    if check_folder(folder, options.force):
-        folder.rmdir()  # rank 0 makes it
+    with output_folder(options, resolved) as folder:
+        return _run_in_folder(resolved, folder, ranks, options.debug)
+
+
+def _run_in_folder(resolved: Resolved, folder: Path, ranks: int, debug: bool) -> int:
+    """Runs the ranks, whose results go to a folder that is there, and returns the exit code."""
     stamp = file_stamp(folder / "result.json")
 
     # The ranks meet at a store that this process serves, and that outlives each of them.
@@ -68,7 +69,7 @@ def run_ranks(resolved: Resolved, options: RunOptions, ranks: int, *, gpus: int)
     with on_stopping(watch.relay):
         try:
             for rank in range(ranks):
-                watch.start(Place(rank, ranks, rank, ranks, port=port), folder, options.debug)
+                watch.start(Place(rank, ranks, rank, ranks, port=port), folder, debug)
         except BaseException:  # those that started would wait for the others for minutes
             for started in watch.ranks:
                 started.kill()
@@ -79,7 +80,7 @@ def run_ranks(resolved: Resolved, options: RunOptions, ranks: int, *, gpus: int)
     # A rank without words of its own for its end has left a traceback or the like, which the terminal lacks.
     if watch.lost_rank is not None and not watch.is_explained:
         for line in watch.lost_rank.lines_on_stderr():
-            click.echo(f"[rank {watch.lost_rank.rank}] {line}", err=True)
+            say(f"[rank {watch.lost_rank.rank}] {line}", err=True)
 
     # Rank 0 may have been killed, or may have failed because of another rank before it had a result to write.
     rank_0 = watch.ranks[0]
@@ -108,7 +109,8 @@ class _Rank:
         self._stopped_since: float | None = None
         self._stderr: IO[bytes] | None = None
         if place.rank and not debug:
-            self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the rank)
+            # A file in memory, because a node may have no folder for temporary files. It lives with the rank.
+            self._stderr = os.fdopen(os.memfd_create("stderr"), "w+b")
 
         # The last --output counts, so that all ranks have one folder, also where its name has the time in it.
         command = [*this_program(), *sys.argv[1:], f"--output={folder}"]
@@ -237,5 +239,5 @@ def _end_without_rank_0(resolved: Resolved, folder: Path, watch: _Watch) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     remove_summaries(folder)
     write_in_place_of_rank_0(file, resolved.to_dict(), len(watch.ranks), ending, replace=True)
-    click.echo(f"hepbench: {ending.status}: {ending.reason} (see {file})", err=True)
+    say(f"hepbench: {ending.status}: {ending.reason} (see {file})", err=True)
     return 128 + watch.signal if watch.signal else EXIT_FAILED

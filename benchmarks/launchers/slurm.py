@@ -7,6 +7,7 @@ ranks itself and on one machine only.
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -42,6 +43,9 @@ exec srun --mpi=none --cpu-bind=none --kill-on-bad-exit=0 --wait={wait_seconds} 
     hepbench run {workload} --preset={preset} --data=/data/{preset} {ranks} \\
     --output={output}
 """
+
+
+_JOB_LINE = re.compile(r"(?:Submitted batch job )?([0-9]+)(?:;\S*| on cluster \S+)?")
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,8 @@ def submit_job(job: Job) -> tuple[str, Path]:
 
     Raises:
         UsageError: There is no Slurm or no image, or the output folder holds a result.
-        RunFailedError: Slurm refused the job. No file of it stays then.
+        RunFailedError: Slurm refused the job, and no file of it stays. Or it gave no number, and the script
+            stays, because the job may run.
     """
     if shutil.which("sbatch") is None:
         raise UsageError(
@@ -160,12 +165,37 @@ def submit_job(job: Job) -> tuple[str, Path]:
     job.output.mkdir(parents=True, exist_ok=True)
     file = job.output / "job.sbatch"
     write_text(file, batch_script(job))
-    answer = subprocess.run(["sbatch", "--parsable", file], capture_output=True, text=True, check=False)
+    # A site's greeting may be in any encoding.
+    command = ["sbatch", "--parsable", str(file)]
+    answer = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if answer.returncode:
         file.unlink()
         if is_new:
             with suppress(OSError):  # somebody else has put a file into it
                 job.output.rmdir()
         lines = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in answer.stderr.splitlines()]
-        raise RunFailedError(f"sbatch refused the job: {'; '.join(lines)}")
-    return answer.stdout.strip().partition(";")[0], file  # the answer is JOB or JOB;CLUSTER
+        raise RunFailedError(
+            f"sbatch refused the job: {'; '.join(lines) or f'exit code {answer.returncode}'}"
+        )
+    return _job_number(answer.stdout, file), file
+
+
+def _job_number(answer: str, file: Path) -> str:
+    """Returns the number of a job, in whatever else a site's wrapper of sbatch prints.
+
+    Args:
+        answer: Standard output of sbatch. The line that counts is ``JOB``, ``JOB;CLUSTER``, or the sentence
+            of an sbatch that does not get ``--parsable``.
+        file: The script.
+
+    Raises:
+        RunFailedError: There is no such line.
+    """
+    lines = answer.splitlines()
+    for line in reversed(lines):
+        if match := _JOB_LINE.fullmatch(line.strip()):
+            return match[1]
+    last_line = next((line.strip()[:100] for line in reversed(lines) if line.strip()), "")
+    raise RunFailedError(
+        f"sbatch: expected the number of the job, got {last_line!r}; see squeue --me, the script is {file}"
+    )

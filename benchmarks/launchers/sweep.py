@@ -7,22 +7,21 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 from urllib.parse import quote
 
-import click
-
 from benchmarks import report
 from benchmarks.errors import UsageError
 from benchmarks.machine.cgroup import usable_cores
 from benchmarks.machine.topology import ordered_cores
-from benchmarks.output import EXIT_FAILED, RunOptions, check_folder, this_program
+from benchmarks.output import EXIT_FAILED, RunOptions, check_folder, output_folder, this_program
 from benchmarks.resolution import Resolved
 from benchmarks.result import RunResult, file_stamp, read_result
 from benchmarks.stopping import on_stopping
+from benchmarks.streams import say
 
 
 def configurations(
@@ -81,13 +80,14 @@ def run_sweep(runs: Mapping[str, Resolved], options: RunOptions, rank_options: S
         rank_options: Options of a run that say how many ranks it has, such as ``--ranks=2``.
 
     Returns:
-        Exit code: 0, 1 if a run failed, 130 or 143 after a signal.
+        Exit code: 0, 1 if a run failed, 128 plus its number after a signal.
 
     Raises:
         UsageError: A folder cannot be used, or holds a result and ``force`` is not given.
     """
     planned_runs = {name: PlannedRun(resolved, tuple(rank_options)) for name, resolved in runs.items()}
-    code, _ = run_series(planned_runs, options.folder(next(iter(runs.values()))), options)
+    with output_folder(replace(options, force=True), next(iter(runs.values()))) as folder:
+        code, _ = run_series(planned_runs, folder, options)
     return code
 
 
@@ -136,7 +136,7 @@ def run_series(
                 if relay.signal:
                     break
                 if not options.quiet:
-                    click.echo(f"run {number} of {len(runs)}: {name}", err=True)
+                    say(f"run {number} of {len(runs)}: {name}", err=True)
                 results[name] = _run_one(planned, folders[name], options.switches(), relay)
     finally:
         if is_new:
@@ -145,11 +145,11 @@ def run_series(
 
     # One line for each bad run comes last, where a person sees it.
     if len(results) > 1 and not options.quiet:
-        click.echo(f"\n{report.comparison(list(results.items()))}")
+        say(f"\n{report.comparison(list(results.items()))}")
     bad_runs = [name for name in runs if name not in results or results[name].status != "ok"]
     for name in bad_runs:
         outcome = f"{results[name].status}: {results[name].reason}" if name in results else "not run"
-        click.echo(f"hepbench: {name}: {outcome}", err=True)
+        say(f"hepbench: {name}: {outcome}", err=True)
     if relay.signal:
         return 128 + relay.signal, results
     return (EXIT_FAILED if bad_runs else 0), results

@@ -122,23 +122,42 @@ def scheduler(environment: Mapping[str, str]) -> dict[str, str | None] | None:
     """Returns the batch job around this process; None without one.
 
     Returns:
-        Its ``name``, ``job_id``, ``nodes`` and ``tasks``.
+        Its ``name``, ``job_id``, ``nodes`` and ``tasks``, each None where the batch system does not say it.
     """
-    if "SLURM_JOB_ID" in environment:
-        names = ("SLURM_JOB_ID", "SLURM_JOB_NUM_NODES", "SLURM_NTASKS")
-        return _job("slurm", *(environment.get(name) for name in names))
-    if "PBS_JOBID" in environment:
-        # PBS writes the number, a dot and the server's host name.
-        number = environment["PBS_JOBID"].partition(".")[0]
-        return _job("pbs", number, environment.get("PBS_NUM_NODES"), environment.get("PBS_NP"))
-    if "_CONDOR_JOB_AD" in environment:
-        advertisement = Path(environment["_CONDOR_JOB_AD"]).read_text(encoding="utf-8")
-        numbers = dict(re.findall(r"^(ClusterId|ProcId) = (\d+)$", advertisement, re.MULTILINE))
-        return _job("htcondor", f"{numbers.get('ClusterId')}.{numbers.get('ProcId')}", None, None)
+    job_id, nodes, tasks = _job_values(environment, "SLURM_JOB_ID", "SLURM_JOB_NUM_NODES", "SLURM_NTASKS")
+    if job_id:
+        return _job("slurm", job_id, nodes, tasks)
+    job_id, nodes, tasks = _job_values(environment, "PBS_JOBID", "PBS_NUM_NODES", "PBS_NP")
+    if job_id:
+        return _job("pbs", job_id.partition(".")[0], nodes, tasks)  # behind the dot is the server's host name
+    if advertisement := environment.get("_CONDOR_JOB_AD", "").strip():
+        return _job("htcondor", _htcondor_job_id(Path(advertisement)), None, None)
     return None
 
 
+def _job_values(environment: Mapping[str, str], *names: str) -> list[str | None]:
+    """Returns the values of variables, None for one that is missing or empty."""
+    return [environment.get(name, "").strip() or None for name in names]
+
+
+def _htcondor_job_id(advertisement: Path) -> str | None:
+    """Returns the numbers of cluster and process in the file that describes a job; None without them.
+
+    HTCondor may have removed the file, or a container may not show it. No result is worth less for that.
+    """
+    try:
+        text = advertisement.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    pattern = r"^\s*(ClusterId|ProcId)\s*=\s*([0-9]+)\s*$"
+    pairs = re.findall(pattern, text, re.MULTILINE | re.IGNORECASE)
+    numbers = {name.lower(): number for name, number in pairs}
+    values = [numbers.get(name) for name in ("clusterid", "procid")]
+    return None if None in values else ".".join(map(str, values))
+
+
 def _job(name: str, job_id: str | None, nodes: str | None, tasks: str | None) -> dict[str, str | None]:
+    """Returns the record of a batch job."""
     return {"name": name, "job_id": job_id, "nodes": nodes, "tasks": tasks}
 
 

@@ -14,10 +14,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.errors import RunFailedError, Terminated, UsageError
+from benchmarks.errors import RunFailedError, UsageError
 from benchmarks.ranks.place import Place
 from benchmarks.ranks.store import POLL_SECONDS, KeyValueStore
 from benchmarks.result import RunResult, write_json
+from benchmarks.stopping import signal_name
 from datasets.errors import DataError
 
 ROLL_CALL_SECONDS = 10.0  # rank 0 waits this long for the endings of ranks that noticed the loss as it did
@@ -59,11 +60,6 @@ def ending_of_error(error: BaseException) -> Ending:
     if isinstance(error, (UsageError, DataError, RunFailedError)):
         return Ending("failed", str(error))
     return Ending("failed", f"{_UNEXPECTED}{type(error).__name__}: {error}")
-
-
-def signal_name(stop: KeyboardInterrupt) -> str:
-    """Returns what a person calls the signal behind an exception: ``SIGTERM`` or ``Ctrl-C``."""
-    return "SIGTERM" if isinstance(stop, Terminated) else "Ctrl-C"
 
 
 def write_ending(store: KeyValueStore, rank: int, ending: Ending) -> None:

@@ -40,6 +40,7 @@ class HorovodStore(KeyValueStore):
 
     def __init__(self, host: str, port: int) -> None:
         self.address = host, port
+        _bypass_proxies(host)
 
     def put(self, scope: str, key: object, value: object) -> None:
         """Stores a value; raises as ``KeyValueStore.put``."""
@@ -66,6 +67,14 @@ class HorovodStore(KeyValueStore):
         return RunFailedError(
             f"the ranks' meeting point at {host}:{port} is gone: rank 0 or the launcher ended"
         )
+
+
+def _bypass_proxies(host: str) -> None:
+    """Lets requests to a host pass by the proxies of ``http_proxy``, which know nothing of the ranks."""
+    listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [name.strip() for name in listed.split(",") if name.strip()]
+    if host not in hosts and hosts != ["*"]:
+        os.environ["no_proxy"] = ",".join([*hosts, host])
 
 
 def store_of(place: Place) -> HorovodStore:

@@ -16,10 +16,11 @@ import psutil
 
 from benchmarks.errors import UsageError
 from benchmarks.machine import nvml
+from benchmarks.ranks.variables import check_all, has_all, is_shell_of_srun, number, numbers, unknown_launcher
 
 LOOPBACK = "127.0.0.1"
-# Variables of launchers: rank, ranks, rank on the node, ranks on the node. The first launcher whose variables
-# are set counts, because one launcher may have started another.
+# Variables of launchers: rank, ranks, rank on the node, ranks on the node. The first launcher that started
+# this process counts, because one launcher may have started another.
 _LAUNCHERS = {
     "horovodrun": ("HOROVOD_RANK", "HOROVOD_SIZE", "HOROVOD_LOCAL_RANK", "HOROVOD_LOCAL_SIZE"),
     "mpirun": (
@@ -30,6 +31,8 @@ _LAUNCHERS = {
     ),
     "mpiexec": ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"),
 }
+# PMI has no place on the node. Beside MPICH's variables above, those of Cray say it.
+_CRAY_PMI = ("PMI_RANK", "PMI_SIZE", "PMI_LOCAL_RANK", "PMI_LOCAL_SIZE")
 _PORTS = range(20_000, 32_000)  # below those that Linux gives to outgoing connections
 _PR_SET_PDEATHSIG = 1  # operation of prctl
 # The variable by which ``hepbench run --ranks`` names itself to its ranks, and its value.
@@ -91,11 +94,19 @@ def place_from_environment(environment: Mapping[str, str]) -> Place:
         UsageError: The ranks cannot find each other, or the nodes have different numbers of ranks.
     """
     for launcher, names in _LAUNCHERS.items():
-        if names[0] in environment:
-            return _place_by_launcher(launcher, names, environment)
-    if "SLURM_PROCID" in environment and int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        return _place_by_slurm(environment)
-    return ALONE
+        rank, size = (number(environment, name) for name in names[:2])
+        # A variable without a value, or a first rank of an unknown number, shows no launcher at work.
+        if rank is None or (rank == 0 and size is None):
+            continue
+        if size == 1:
+            return ALONE
+        if launcher == "mpiexec":
+            return _place_by_pmi(environment)
+        return _place_by_launcher(launcher, names, environment)
+
+    # A batch script has some of the variables of a task.
+    tasks = number(environment, "SLURM_STEP_NUM_TASKS") or 1
+    return _place_by_slurm(environment) if tasks > 1 and has_all(["SLURM_PROCID"], environment) else ALONE
 
 
 def resolve_rank_count(
@@ -112,7 +123,8 @@ def resolve_rank_count(
         How many ranks the run has, and the place of this process among those that have been started.
 
     Raises:
-        UsageError: The numbers contradict each other.
+        UsageError: The numbers contradict each other, or a launcher that the ranks cannot meet under has
+            started several processes, and ``ranks`` does not say what each of them is to do.
     """
     if None not in (ranks, gpus) and ranks != gpus:
         raise UsageError(f"--ranks {ranks} and --gpus {gpus} contradict each other; leave one of them out")
@@ -123,34 +135,36 @@ def resolve_rank_count(
             f"expected the {count} ranks that --{'ranks' if ranks else 'gpus'} asks for, "
             f"got {place.size} from {place.launcher}; leave the option out, or start {count}"
         )
+
+    # Several processes that do not know of each other would write to one folder.
+    if place.size == 1 and ranks is None and (launcher := unknown_launcher(environment)):
+        raise UsageError(
+            f"started by {launcher}, under which ranks do not find each other; use hepbench run --ranks N, "
+            "srun or mpirun, or give --ranks 1 and an --output of its own to each process"
+        )
     return count, place
 
 
 def _place_by_launcher(launcher: str, names: Sequence[str], environment: Mapping[str, str]) -> Place:
     """Returns the place that ``names``, the variables of a launcher in ``_LAUNCHERS``, give."""
-    missing = [name for name in names if name not in environment]
-    if missing:
-        raise UsageError(
-            f"started by {launcher}: expected {names[0]} and {missing[0]}; use hepbench run --ranks N"
-        )
-    rank, size, local_rank, local_size = (int(environment[name]) for name in names)
-    if size == 1:
-        return ALONE
+    rank, size, local_rank, local_size = numbers(launcher, names, environment)
 
     # horovodrun serves the store of the run, and tells every rank where.
     if launcher == "horovodrun":
         if "HOROVOD_GLOO_RENDEZVOUS_PORT" not in environment:
             raise UsageError("started by horovodrun without Gloo: start it with horovodrun --gloo")
+        cross = ("HOROVOD_CROSS_RANK", "HOROVOD_CROSS_SIZE", "HOROVOD_GLOO_RENDEZVOUS_PORT")
+        node, nodes, port = numbers(launcher, cross, environment)
         return Place(
             rank,
             size,
             local_rank,
             local_size,
-            node=int(environment["HOROVOD_CROSS_RANK"]),
-            nodes=int(environment["HOROVOD_CROSS_SIZE"]),
+            node=node,
+            nodes=nodes,
             launcher=environment.get(LAUNCHER_VARIABLE, launcher),
-            host=environment["HOROVOD_GLOO_RENDEZVOUS_ADDR"],
-            port=int(environment["HOROVOD_GLOO_RENDEZVOUS_PORT"]),
+            host=environment.get("HOROVOD_GLOO_RENDEZVOUS_ADDR", LOOPBACK),
+            port=port,
         )
 
     # The other launchers serve no store, so that the ranks have to agree on a port without a message.
@@ -164,11 +178,36 @@ def _place_by_launcher(launcher: str, names: Sequence[str], environment: Mapping
     return Place(rank, size, local_rank, local_size, launcher=launcher, port=port, serves_store=rank == 0)
 
 
+def _place_by_pmi(environment: Mapping[str, str]) -> Place:
+    """Returns the place of one of several processes that have the variables of PMI."""
+    names = _LAUNCHERS["mpiexec"]
+    if has_all(names, environment):
+        return _place_by_launcher("mpiexec", names, environment)
+
+    # srun sets the variables of PMI, too, where that is its default, and its own ones say more.
+    step = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS")
+    if [number(environment, name) for name in step] == [number(environment, name) for name in names[:2]]:
+        return _place_by_slurm(environment)
+    if has_all(_CRAY_PMI, environment):
+        return _place_by_launcher("mpiexec", _CRAY_PMI, environment)
+
+    # A launcher with a name of its own is not refused here, because each process may be meant to run alone.
+    if not unknown_launcher(environment):
+        raise UsageError(
+            "started by mpiexec: expected PMI_RANK and MPI_LOCALRANKID; under Slurm use srun --mpi=none, "
+            "elsewhere hepbench run --ranks N"
+        )
+    return ALONE
+
+
 def _place_by_slurm(environment: Mapping[str, str]) -> Place:
-    """Returns the place of a task of srun."""
-    size, rank, node = (
-        int(environment[name]) for name in ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_NODEID")
-    )
+    """Returns the place of one of several tasks of srun, or ``ALONE`` in a shell that srun opened."""
+    if is_shell_of_srun(environment):
+        return ALONE
+    names = ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID")
+    size, rank, local_rank, node = numbers("srun", names, environment)
+    texts = ("SLURM_STEP_TASKS_PER_NODE", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_STEP_NODELIST")
+    check_all("srun", (names[0], *texts), environment)
 
     # Slurm writes 4(x2) for four tasks on each of two nodes, and 2,1 where the nodes differ.
     tasks = environment["SLURM_STEP_TASKS_PER_NODE"]
@@ -185,7 +224,7 @@ def _place_by_slurm(environment: Mapping[str, str]) -> Place:
     return Place(
         rank,
         size,
-        local_rank=int(environment["SLURM_LOCALID"]),
+        local_rank=local_rank,
         local_size=local_size,
         node=node,
         nodes=nodes,

@@ -12,9 +12,10 @@ import time
 from benchmarks.errors import RunFailedError
 from benchmarks.machine.cgroup import usable_cores
 from benchmarks.machine.topology import assign_shares, cores_of_gpu, ordered_cores
-from benchmarks.ranks.ending import read_ending, signal_name
+from benchmarks.ranks.ending import read_ending
 from benchmarks.ranks.place import LOOPBACK, Place, address_towards, handles_of, share
 from benchmarks.ranks.store import POLL_SECONDS, KeyValueStore
+from benchmarks.stopping import signal_name
 
 RENDEZVOUS_SECONDS = 120.0  # for the ranks to start, because nodes of a large job do not start at once
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-
-import click
 
 from benchmarks import report
 from benchmarks.config import TrainingConfig, as_training
 from benchmarks.errors import UsageError
 from benchmarks.launchers.sweep import PlannedRun, run_series
 from benchmarks.machine.cgroup import usable_cores
-from benchmarks.output import RunOptions
+from benchmarks.output import RunOptions, output_folder
 from benchmarks.ranks.horovod import NEEDS_HOROVOD
 from benchmarks.ranks.place import place_from_environment
+from benchmarks.ranks.variables import unknown_launcher
 from benchmarks.resolution import Resolved
 from benchmarks.result import write_json
 from benchmarks.scaling.figures import plot, scaling, table
+from benchmarks.streams import say
 
 FILE = "scaling.json"
 
@@ -53,17 +53,29 @@ def run_scale(
         picture: File to draw the scaling into, or None for no picture.
 
     Returns:
-        Exit code: 0, 1 if a run failed, 130 or 143 after a signal.
+        Exit code: 0, 1 if a run failed, 128 plus its number after a signal.
 
     Raises:
         UsageError: The call cannot be carried out on this machine.
     """
-    if (launcher := place_from_environment(os.environ).launcher) != "":
+    if launcher := place_from_environment(os.environ).launcher or unknown_launcher(os.environ):
         raise UsageError(f"scale: started by {launcher}; it starts its ranks itself, on one machine")
     runs = plan_runs(resolved, ranks, mode, usable_cores())
     if find_spec("horovod") is None:
         raise UsageError(NEEDS_HOROVOD)
-    folder = options.folder(resolved)
+    with output_folder(replace(options, force=True), resolved) as folder:
+        return _run_in_folder(runs, folder, ranks, mode, options, picture)
+
+
+def _run_in_folder(
+    runs: Mapping[str, PlannedRun],
+    folder: Path,
+    ranks: Sequence[int],
+    mode: str,
+    options: RunOptions,
+    picture: Path | None,
+) -> int:
+    """Runs and compares as ``run_scale`` does, in a folder that is there, and returns the exit code."""
     file = folder / FILE
     if file.exists() and not options.force:
         raise UsageError(f"{file} exists; choose another --output or give --force to replace it")
@@ -82,13 +94,13 @@ def run_scale(
     measured = {count: good[name] for count in ranks if (name := f"ranks={count}") in good}
     smaller_batch = next((result for name, result in good.items() if not name.startswith("ranks=")), None)
     if len(measured) < 2 or ranks[0] not in measured or (mode == "strong" and smaller_batch is None):
-        click.echo(f"hepbench: no {FILE}: the runs that it compares are not there", err=True)
+        say(f"hepbench: no {FILE}: the runs that it compares are not there", err=True)
         return code
 
     content = scaling(mode, measured, smaller_batch)
     write_json(file, content)
     if not options.quiet:
-        click.echo(f"\n{table(content)}")
+        say(f"\n{table(content)}")
     if picture is not None:
         plot(content, picture)
     return code

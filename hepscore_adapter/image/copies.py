@@ -75,7 +75,7 @@ class CopyFailedError(Exception):
 
 @contextmanager
 def stop_on_signal_or_after(seconds: int) -> Iterator[None]:
-    """Raises ``RunStoppedError`` in its body, once, at the first of Ctrl-C, SIGTERM and the time limit.
+    """Raises ``RunStoppedError`` in its body, once, at the first of the stop signals and the time limit.
 
     After the body no signal stops this process any more, so that its last words and the summary get written.
 

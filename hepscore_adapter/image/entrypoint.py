@@ -15,8 +15,8 @@ results folder what hep-workloads leave:
 
 Files of an earlier run with these names are replaced. Nothing else is written but a private folder below
 TMPDIR (``/tmp``), which is removed. The exit code is 0 with a summary. Without one it is 2 for a wrong call,
-1 for missing GPUs or files, 124 for the time limit, 130 for Ctrl-C, 143 for SIGTERM, and otherwise that of
-the copy that failed.
+1 for missing GPUs or files, 124 for the time limit, 128 plus the number of a signal, as 143 for SIGTERM, and
+otherwise that of the copy that failed.
 
 The image sets HEPBENCH_WORKLOAD, HEPBENCH_PRESETS (the first is the default) and HEPBENCH_IMAGE_DATA, a
 folder with a data set for each preset.

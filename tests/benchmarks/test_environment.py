@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.command import ROOT, hepbench, refused, run_line
+from tests.command import ROOT, environment, hepbench, names, refused, run_line
+from tests.conftest import tiny
 
 
 @pytest.fixture
@@ -94,3 +98,78 @@ def test_an_unknown_home_folder_is_refused() -> None:
     assert line == (
         "HEPBENCH_DATA=~nobody-of-this-name/cache: there is no such home folder; write the whole path"
     )
+
+
+@pytest.mark.parametrize(
+    ("variable", "settings"),
+    [
+        ("HOME", '{"floatx": "bfloat16"}'),
+        (
+            "HOME",
+            '{"floatx": "float16", "epsilon": 0.1, "backend": "x", "image_data_format": "channels_first"}',
+        ),
+        ("KERAS_HOME", "[]"),
+    ],
+    ids=["unknown type", "other values", "no mapping"],
+)
+def test_the_settings_of_keras_for_other_work_are_passed_over(
+    variable: str, settings: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("keras", reason="models are written in Keras")
+    folder = tmp_path if variable == "KERAS_HOME" else tmp_path / ".keras"
+    folder.mkdir(exist_ok=True)
+    (folder / "keras.json").write_text(settings, encoding="utf-8")
+    program = "from benchmarks import backends; backends.load(); from keras import config as c; "
+    program += "print(c.backend(), c.floatx(), c.epsilon(), c.image_data_format())"
+    others = {"KERAS_NNX_ENABLED": "1", "TF_USE_LEGACY_KERAS": "1", "KERAS_BACKEND": ""}
+    answer = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment({variable: str(tmp_path), **others}),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.stdout == "tensorflow float32 1e-07 channels_last\n", answer.stderr
+    assert (folder / "keras.json").read_text(encoding="utf-8") == settings
+
+
+def test_a_framework_that_cannot_be_loaded_says_why_in_one_line(tmp_path: Path) -> None:
+    words = "/lib64/libstdc++.so.6: version `GLIBCXX_3.4.32' not found"
+    (tmp_path / "tensorflow.py").write_text(f"raise ImportError({words!r})\n", encoding="utf-8")
+    path = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "KERAS_BACKEND": "tensorflow"}
+    line = refused(run_line(tmp_path / "run", env=path), 2)
+    assert line == f"tensorflow is installed but cannot be loaded: {words}"
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("variable", "options"), [("XLA_FLAGS", ["--xla"]), ("TF_XLA_FLAGS", [])], ids=["xla", "tensorflow"]
+)
+def test_flags_that_would_abort_the_framework_are_refused_by_the_name_of_their_variable(
+    variable: str, options: list[str], mlpf_data: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorflow", reason="this is TensorFlow's backend")
+    assert mlpf_data.is_dir()
+    answer = hepbench(
+        "run", *tiny(), *options, "--output", tmp_path / "run", env={variable: "--no_such_flag=1"}
+    )
+    line = refused(answer, 2)
+    assert line == f"{variable}: TensorFlow refuses it: Unknown flag in {variable}: --no_such_flag=1"
+    assert names(tmp_path) == []
+
+
+def test_make_refuses_an_old_python_before_it_makes_anything(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / "python3.9"
+    program = 'import sys; sys.version_info, sys.version = (3, 9, 18), "3.9.18 (old)"; exec(sys.argv[2])'
+    python.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{program}' \"$@\"\n", encoding="utf-8")
+    python.chmod(0o700)
+    answer = subprocess.run(
+        ["make", "setup", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 2
+    line = answer.stderr.splitlines()[0]
+    assert line == "hepbench needs Python 3.11 or newer, got 3.9.18; call make PYTHON=python3.11"
+    assert names(tmp_path) == ["Makefile", "pyproject.toml", "python3.9"]

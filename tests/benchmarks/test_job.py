@@ -167,6 +167,18 @@ def test_a_wrong_call_costs_no_result_even_with_force(older: Path) -> None:
     assert {name: (older / name).read_bytes() for name in before} == before
 
 
+def test_what_breaks_before_the_training_has_a_result_with_the_reason(older: Path) -> None:
+    """Nothing that an older run left passes for it."""
+    answer = run_line(older, "--force", "--set=trouble=broken")
+    assert answer.returncode == 1
+    reason = "unexpected RuntimeError: no such device"
+    assert answer.stderr == f"hepbench: failed: {reason} (see {older / 'result.json'})\n"
+    assert names(older) == ["result.json", "run.log"]
+    record = read(older / "result.json")
+    assert (record["status"], record["reason"], record["epochs"]) == ("failed", reason, [])
+    assert "Traceback" in (older / "run.log").read_text(encoding="utf-8")
+
+
 def test_a_loss_of_nan_is_null_in_json(tmp_path: Path) -> None:
     run_line(tmp_path, "--set", "trouble=nan")
     assert [epoch["loss"] for epoch in read(tmp_path / "result.json")["epochs"]] == [3, None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import re
 import resource
@@ -9,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import LINE, names, refused, run_line, start
+from benchmarks.output import check_folder, locked_folder
+from tests.command import LINE, names, refused, run_line, start, until
 
 
 def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
@@ -87,3 +90,53 @@ def test_a_result_that_grows_too_large_for_the_system_is_not_half_written(tmp_pa
     assert "Traceback" not in answer.stderr
     assert "Logging error" not in answer.stderr
     assert names(tmp_path) == ["run.log"]
+
+
+def test_runs_that_start_in_the_same_second_have_a_folder_each(tmp_path: Path) -> None:
+    processes = [start("run", "line", "--quiet", program=LINE, cwd=tmp_path) for _ in range(3)]
+    assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
+    for process in processes:
+        process.communicate()
+    folders = list((tmp_path / "results").iterdir())
+    assert len(folders) == 3
+    for folder in folders:
+        assert names(folder) == ["line_summary.json", "result.json", "run.log"]
+
+
+@pytest.mark.parametrize("options", [[], ["--force"]], ids=["new", "force"])
+def test_a_folder_that_another_run_writes_to_is_refused(options: list[str], tmp_path: Path) -> None:
+    first = start("run", "line", "--output", tmp_path, "--set=wait=1", "--quiet", program=LINE)
+    until(lambda: (tmp_path / "run.log").exists())
+    line = refused(run_line(tmp_path, *options), 2)
+    assert line == f"--output {tmp_path}: another run is writing to it; choose another folder"
+    first.communicate(timeout=60)
+    assert first.returncode == 0
+    assert names(tmp_path) == ["line_summary.json", "result.json", "run.log"]
+
+
+def test_a_file_system_without_locks_takes_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert check_folder(tmp_path / "run", force=False)
+    with locked_folder(tmp_path / "run"):
+        pass
+
+
+def test_a_link_leads_to_the_folder_also_if_that_is_not_there_yet(tmp_path: Path) -> None:
+    link, target = tmp_path / "link", tmp_path / "disk" / "run"
+    link.symlink_to(target)
+    refused(run_line(link, "--data", "/nowhere"), 1)
+    assert not target.exists()
+    for options in ([], ["--force"]):
+        assert run_line(link, *options).returncode == 0
+        assert names(target) == ["line_summary.json", "result.json", "run.log"]
+    assert link.is_symlink()
+
+
+def test_a_mount_point_takes_results(small_disk: Path) -> None:
+    refused(run_line(small_disk, "--data", "/nowhere"), 1)
+    assert names(small_disk) == []
+    assert run_line(small_disk).returncode == 0
+    assert names(small_disk) == ["line_summary.json", "result.json", "run.log"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import math
 import os
@@ -145,3 +146,20 @@ def test_a_missing_key_is_named() -> None:
     del plain["workload"]
     with pytest.raises(ValueError, match=r"not a run result: .*workload"):
         RunResult.from_dict(plain)
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_a_file_system_without_fsync_and_hard_links_takes_a_result(
+    replace: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    monkeypatch.setattr(os, "link", refuse)
+    write_json(tmp_path / "result.json", {"a": 1}, replace=replace)
+    assert (tmp_path / "result.json").read_text(encoding="utf-8") == '{\n  "a": 1\n}\n'
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+    if not replace:
+        with pytest.raises(FileExistsError):
+            write_json(tmp_path / "result.json", {"a": 2}, replace=False)

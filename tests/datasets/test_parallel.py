@@ -63,7 +63,10 @@ def test_a_worker_that_dies_is_an_error():
         list(workers.map(die, range(3)))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGXCPU, signal.SIGKILL],
+)
 def test_a_signal_ends_the_workers_and_removes_what_was_written(tmp_path: Path, number: signal.Signals):
     script = (
         "import sys, time, numpy as np; from pathlib import Path\n"

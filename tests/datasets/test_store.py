@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import json
 import os
 import subprocess
@@ -9,6 +11,11 @@ import pytest
 
 from datasets.errors import DataError
 from datasets.store import Writer, open_store
+from tests.command import names
+
+
+def fill(writer: Writer) -> None:
+    writer.append("train", "elements", [2, 1], {"inputs": np.arange(3)})
 
 
 def write(folder: Path) -> Path:
@@ -174,3 +181,67 @@ def test_columns_must_agree(tmp_path: Path):
         writer.append("train", "edges", [1, 1], {"ends": np.zeros(2)})
         with pytest.raises(ValueError, match="differ in their events"):
             writer.finish({})
+
+
+def test_a_mount_point_or_a_folder_in_a_closed_one_takes_a_data_set(tmp_path: Path) -> None:
+    """Nothing is made beside the folder, which stays the one that it was."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "lost+found").mkdir()
+    number = folder.stat().st_ino
+    with Writer(folder) as writer:
+        fill(writer)
+        assert names(tmp_path) == ["data"]
+        assert names(folder) == [".partial", "lost+found"]
+        with pytest.raises(DataError, match="another process is writing"):
+            Writer(folder)
+        writer.finish({})
+    assert names(tmp_path) == ["data"]
+    assert names(folder) == ["lost+found", "manifest.json", "train"]
+    assert folder.stat().st_ino == number
+    open_store(folder)
+
+
+def test_a_link_to_a_folder_that_is_not_there_yet_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "data")
+    with Writer(tmp_path / "link") as writer:
+        fill(writer)
+        writer.finish({})
+    assert names(tmp_path / "disk") == ["data"]
+    open_store(tmp_path / "link")
+
+
+def test_a_file_system_without_locks_and_fsync_takes_two_writers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a hidden folder of its own, and the second one finds that the first one was quicker."""
+
+    def refuse(*_arguments: object) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(os, "fsync", refuse)
+    with (
+        Writer(tmp_path / "data") as first,
+        pytest.raises(DataError, match="cannot write"),
+        Writer(tmp_path / "data") as second,
+    ):
+        fill(first)
+        fill(second)
+        first.finish({})
+        second.finish({})
+    assert names(tmp_path) == ["data"]
+    open_store(tmp_path / "data")
+
+
+def test_a_disk_that_loses_bytes_is_no_file_system_without_fsync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", lose)
+    with pytest.raises(DataError, match="Input/output error"), Writer(tmp_path / "data") as writer:
+        fill(writer)
+        writer.finish({})
+    assert names(tmp_path) == []

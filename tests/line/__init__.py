@@ -34,7 +34,7 @@ class LineConfig(TrainingConfig):
     train_events: int = option(3, "events", low=1, high=100)
     validation_events: int = option(3, "events", low=1, high=1000)
     trouble: str = option(
-        "none", "goes wrong", choices=("none", "nan", "reader", "memory", "prepare", "rank 1")
+        "none", "goes wrong", choices=("none", "nan", "reader", "memory", "prepare", "broken", "rank 1")
     )
     wait: float = option(0.0, "seconds to read a batch", low=0, high=60)
     event_bytes: int = option(1000, "memory of an event", low=0, high=10**18)

@@ -99,6 +99,8 @@ class LineWorkload:
             raise DataError(f"{config.data} has no manifest.json")
         if config.trouble == "rank 1" and os.environ["HOROVOD_RANK"] == "1":
             raise RuntimeError("no such device")
+        if config.trouble == "broken":
+            raise RuntimeError("no such device")
         if config.trouble == "prepare":
             note("making events")
             time.sleep(60)

@@ -110,13 +110,14 @@ def test_a_rank_that_hangs_ends_the_run(running: Running, rank: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_scheduler_ends_the_run(running: Running) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1], ids=lambda n: n.name)
+def test_a_scheduler_ends_the_run(running: Running, number: signal.Signals) -> None:
     since = time.monotonic()
-    running.process.terminate()
+    running.process.send_signal(number)
     code, result, _ = running.wait_for_end(since)
-    assert code == 143
+    assert code == 128 + number
     assert result["status"] == "interrupted"
-    assert result["reason"].startswith("SIGTERM")
+    assert result["reason"].startswith(number.name)
     assert len(result["epochs"]) >= 1
 
 

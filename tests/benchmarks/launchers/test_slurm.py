@@ -111,6 +111,46 @@ def test_what_sbatch_says_against_a_job_is_one_line(tmp_path: Path, image: Path)
     assert not new.exists()
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        r"\n-----\n  Welcome; 1,234 node hours left\n-----\n--> host (login1)...OK\n4711;cluster1\n",
+        r"Willkommen, Gr\374\337e\n4711\n",
+        r"4711;cluster1\r\nhave a nice day\n",
+        r"2026\n\n4711\n\n",
+        r"Submitted batch job 4711\n",
+        r"Submitted batch job 4711 on cluster here\n",
+    ],
+)
+def test_a_site_may_say_more_than_the_number(tmp_path: Path, image: Path, answer: str) -> None:
+    sbatch = program(tmp_path / "bin", "sbatch", f"printf '{answer}'")
+    output = tmp_path / "o"
+    call = ("submit", "mlpf", "--ranks-per-node=2", "--image", image, "--output", output)
+    submitted = hepbench(*call, env=sbatch)
+    assert submitted.returncode == 0
+    assert submitted.stdout.splitlines()[0] == f"job:     4711 ({output / 'job.sbatch'})"
+
+
+@pytest.mark.parametrize(("answer", "last_line"), [("", ""), ("Welcome\\nOK 12\\n", "OK 12")])
+def test_an_answer_without_a_number_is_no_success(
+    tmp_path: Path, image: Path, answer: str, last_line: str
+) -> None:
+    """The job may run, so that its script stays."""
+    sbatch = program(tmp_path / "bin", "sbatch", f"printf '{answer}'")
+    file = tmp_path / "o" / "job.sbatch"
+    call = ("submit", "mlpf", "--ranks-per-node=2", "--image", image, "--output", file.parent)
+    assert refused(hepbench(*call, env=sbatch), 1) == (
+        f"sbatch: expected the number of the job, got {last_line!r}; see squeue --me, the script is {file}"
+    )
+    assert file.exists()
+
+
+def test_a_refusal_without_words_has_its_exit_code(tmp_path: Path, image: Path) -> None:
+    sbatch = program(tmp_path / "bin", "sbatch", "exit 3")
+    call = ("submit", "mlpf", "--ranks-per-node=2", "--image", image, "--output", tmp_path / "o")
+    assert refused(hepbench(*call, env=sbatch), 1) == "sbatch refused the job: exit code 3"
+
+
 def test_without_slurm_the_script_can_be_printed(tmp_path: Path, image: Path) -> None:
     call = ("submit", "mlpf", "--ranks-per-node=2", "--image", image, "--output", tmp_path / "o")
     assert refused(hepbench(*call, env={"PATH": str(tmp_path)}), 2) == (

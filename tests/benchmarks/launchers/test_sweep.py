@@ -184,7 +184,8 @@ def test_a_key_is_swept_or_given_as_a_flag(sweep: str, flag: str, name: str, tmp
 
 @pytest.mark.parametrize("tell", [os.kill, os.killpg], ids=["the sweep", "every process"])
 @pytest.mark.parametrize(
-    ("number", "code", "reason"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")]
+    ("number", "code", "reason"),
+    [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM"), (signal.SIGHUP, 129, "SIGHUP")],
 )
 def test_a_stopped_sweep_keeps_what_it_has(
     number: int, code: int, reason: str, tell: Callable[[int, int], None], tmp_path: Path

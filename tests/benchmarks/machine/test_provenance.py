@@ -162,6 +162,38 @@ def test_scheduler_of_htcondor(tmp_path: Path) -> None:
     assert found == {"name": "htcondor", "job_id": "42.3", "nodes": None, "tasks": None}
 
 
+@pytest.mark.parametrize(
+    ("content", "job_id"),
+    [
+        (b"", None),
+        (b"ClusterId = 42\n", None),
+        (b"ClusterId = undefined\nProcId = 3\n", None),
+        (b"clusterid=42\r\nPROCID  =  3\r\n", "42.3"),
+        ('Owner = "Zo\u00eb"\nClusterId = 42\nProcId = 3\n'.encode("latin-1"), "42.3"),
+        ("ClusterId = 42\nProcId = 3\n".encode("utf-16"), None),
+    ],
+)
+def test_a_job_file_of_any_kind_is_no_reason_to_fail(
+    tmp_path: Path, content: bytes, job_id: str | None
+) -> None:
+    file = tmp_path / "job.ad"
+    file.write_bytes(content)
+    found = provenance.scheduler({"_CONDOR_JOB_AD": str(file)})
+    assert found == {"name": "htcondor", "job_id": job_id, "nodes": None, "tasks": None}
+
+
+def test_a_job_file_that_cannot_be_read_is_no_reason_to_fail(tmp_path: Path) -> None:
+    found = {"name": "htcondor", "job_id": None, "nodes": None, "tasks": None}
+    assert provenance.scheduler({"_CONDOR_JOB_AD": str(tmp_path / "missing.ad")}) == found
+    assert provenance.scheduler({"_CONDOR_JOB_AD": str(tmp_path)}) == found
+
+
+def test_empty_variables_are_none() -> None:
+    assert provenance.scheduler({"SLURM_JOB_ID": "", "PBS_JOBID": "", "_CONDOR_JOB_AD": ""}) is None
+    found = provenance.scheduler({"SLURM_JOB_ID": "42", "SLURM_JOB_NUM_NODES": "", "SLURM_NTASKS": "8"})
+    assert found == {"name": "slurm", "job_id": "42", "nodes": None, "tasks": "8"}
+
+
 def test_no_scheduler_is_null() -> None:
     assert provenance.scheduler({"SLURM_CONF": "/etc/slurm.conf"}) is None
 

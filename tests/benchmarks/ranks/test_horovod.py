@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import os
 import socket
 import time
+import urllib.request
 from collections.abc import Iterator
 
 import numpy as np
@@ -87,3 +89,21 @@ def test_a_horovod_that_cannot_be_loaded_is_refused_in_one_line(monkeypatch: pyt
     assert str(caught.value) == (
         f"{horovod.NEEDS_HOROVOD}; it cannot be imported: mpi_lib.so: undefined symbol"
     )
+
+
+@pytest.mark.horovod
+@pytest.mark.parametrize("exceptions", [None, "localhost,.example.org"])
+def test_ranks_meet_without_the_proxy_of_the_site(
+    exceptions: str | None, store: horovod.HorovodStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(urllib.request, "_opener", None)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")  # so that it is restored
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    if exceptions is not None:
+        monkeypatch.setenv("NO_PROXY", exceptions)
+    client = horovod.HorovodStore(*store.address)
+    client.put("here", 0, True)
+    assert client.get("here", 0) is True
+    assert os.environ["no_proxy"] == ",".join([*([exceptions] if exceptions else []), "127.0.0.1"])

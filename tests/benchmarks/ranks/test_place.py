@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import pty
+import subprocess
+import sys
+from contextlib import suppress
 
 import pytest
 
@@ -104,6 +108,146 @@ def test_one_rank_is_alone_whoever_started_it() -> None:
     assert place_from_environment(one) is ALONE
 
 
+PMI = {"PMI_RANK": "1", "PMI_SIZE": "2", "PMI_FD": "9", "PMI_JOBID": "7.0"}
+SRUN_2 = {
+    **SRUN,
+    "SLURM_STEP_NUM_TASKS": "2",
+    "SLURM_STEP_TASKS_PER_NODE": "2",
+    "SLURM_PROCID": "1",
+    "SLURM_LOCALID": "1",
+    "SLURM_NODEID": "0",
+}
+SRUN_1 = {**SRUN_2, "SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0", "SLURM_STEP_TASKS_PER_NODE": "1"}
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {**SRUN_1, **PMI, "PMI_RANK": "0", "PMI_SIZE": "1"},
+        {"PMI_RANK": "0", "PMI_SIZE": "1", "PMI_LOCAL_RANK": "0", "PMI_LOCAL_SIZE": "1", "ALPS_APP_PE": "0"},
+        {"PMI_RANK": "0", "PMI_SIZE": "1"},
+        {"PMI_RANK": "", "PMI_SIZE": ""},
+        {"PMI_RANK": " "},
+        {"OMPI_COMM_WORLD_SIZE": "1"},
+        {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "1"},
+        {"OMPI_COMM_WORLD_RANK": "0"},
+        {"HOROVOD_RANK": "0", "HOROVOD_SIZE": "1"},
+        {**SRUN_1, "PMIX_RANK": "0", "PMIX_NAMESPACE": "slurm.pmix.7.0"},
+        {**SRUN, "SLURM_STEP_NUM_TASKS": "", "SLURM_PROCID": "0"},
+        {"RANK": "captain", "WORLD_SIZE": ""},
+        {"RANK": "3"},
+        {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"},
+        {"FLUX_TASK_RANK": "0", "FLUX_JOB_SIZE": "1"},
+        {"PALS_RANKID": "0", "PALS_LOCAL_RANKID": "0"},
+    ],
+)
+def test_a_single_process_is_alone_whatever_variables_it_has(environment: dict[str, str]) -> None:
+    assert resolve_rank_count(None, None, environment) == (1, ALONE)
+    assert resolve_rank_count(1, None, environment) == (1, ALONE)
+    assert resolve_rank_count(4, None, environment) == (4, ALONE)
+
+
+def test_under_srun_with_pmi_the_variables_of_slurm_say_the_place() -> None:
+    place = place_from_environment({**SRUN_2, **PMI})
+    assert place == place_from_environment(SRUN_2)
+    assert (place.launcher, place.rank, place.size, place.local_rank) == ("srun", 1, 2, 1)
+
+
+def test_the_variables_of_mpich_count_more_than_those_of_the_srun_that_started_it() -> None:
+    proxies = {**SRUN_2, "SLURM_PROCID": "0"}
+    place = place_from_environment({**proxies, **PMI, "MPI_LOCALRANKID": "1", "MPI_LOCALNRANKS": "2"})
+    assert (place.launcher, place.rank, place.local_rank) == ("mpiexec", 1, 1)
+
+
+def test_pmi_of_cray_says_the_place_on_the_node() -> None:
+    place = place_from_environment({**PMI, "PMI_LOCAL_RANK": "1", "PMI_LOCAL_SIZE": "2", "PALS_RANKID": "1"})
+    assert (place.launcher, place.rank, place.size, place.local_size) == ("mpiexec", 1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("environment", "launcher"),
+    [
+        ({"FLUX_TASK_RANK": "0", "FLUX_JOB_SIZE": "2"}, "flux (FLUX_TASK_RANK=0, FLUX_JOB_SIZE=2)"),
+        ({**PMI, "FLUX_TASK_RANK": "1", "FLUX_JOB_SIZE": "2"}, "flux (FLUX_TASK_RANK=1, FLUX_JOB_SIZE=2)"),
+        ({"FLUX_TASK_RANK": "1"}, "flux (FLUX_TASK_RANK=1)"),
+        ({"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "4"}, "torchrun (RANK=0, WORLD_SIZE=4)"),
+        ({**PMI, "PMI_RANK": "0", "PALS_RANKID": "0"}, "PALS (PALS_RANKID=0, PMI_SIZE=2)"),
+        ({"PALS_RANKID": "3"}, "PALS (PALS_RANKID=3)"),
+        ({"PMIX_RANK": "1"}, "PMIx (PMIX_RANK=1)"),
+        ({"ALPS_APP_PE": "1"}, "aprun (ALPS_APP_PE=1)"),
+        ({"JSM_NAMESPACE_RANK": "0", "JSM_NAMESPACE_SIZE": "6"},
+         "jsrun (JSM_NAMESPACE_RANK=0, JSM_NAMESPACE_SIZE=6)"),
+        ({"MV2_COMM_WORLD_RANK": "0", "MV2_COMM_WORLD_SIZE": "2"},
+         "mpirun_rsh (MV2_COMM_WORLD_RANK=0, MV2_COMM_WORLD_SIZE=2)"),
+        ({"SLURM_PROCID": "1"}, "srun (SLURM_PROCID=1)"),
+    ],
+)  # fmt: skip
+def test_several_processes_of_an_unknown_launcher_are_refused(
+    environment: dict[str, str], launcher: str
+) -> None:
+    """Each would be a run of its own, into one folder, unless the call says that it is meant."""
+    for gpus in (None, 1):
+        with pytest.raises(UsageError) as caught:
+            resolve_rank_count(None, gpus, environment)
+        assert str(caught.value) == (
+            f"started by {launcher}, under which ranks do not find each other; use hepbench run --ranks N, "
+            "srun or mpirun, or give --ranks 1 and an --output of its own to each process"
+        )
+    assert resolve_rank_count(1, None, environment) == (1, ALONE)
+
+
+def test_the_own_ranks_of_a_run_are_known_under_every_launcher() -> None:
+    environment = {**HOROVODRUN, "FLUX_TASK_RANK": "1", "RANK": "1", "WORLD_SIZE": "2"}
+    assert resolve_rank_count(None, None, environment)[1].size == 8
+
+
+PTY = {**SRUN_2, "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_PTY_PORT": "40000"}
+
+
+@pytest.mark.parametrize("pmi", [{}, {**PMI, "PMI_RANK": "0"}])
+def test_in_a_shell_that_srun_opened_a_process_is_alone(pmi: dict[str, str]) -> None:
+    """The shells of the other tasks have ended, because they have no terminal."""
+    assert resolve_rank_count(None, None, {**PTY, **pmi}) == (1, ALONE)
+    assert resolve_rank_count(1, None, {**PTY, **pmi}) == (1, ALONE)
+    assert resolve_rank_count(4, None, {**PTY, **pmi}) == (4, ALONE)
+
+
+PLACE = (
+    "import os; from benchmarks.ranks.place import place_from_environment as place;"
+    "print(place(os.environ).launcher or 'alone')"
+)
+
+
+def in_a_session(command: str, *, terminal: bool) -> str:
+    """Runs a command of a shell in a session of its own, with the variables of a task of ``srun --pty``."""
+    variables = {**os.environ, **PTY, "SLURM_TASK_PID": "1", "CODE": PLACE, "PYTHON": sys.executable}
+    if not terminal:
+        return subprocess.run(
+            ["bash", "-c", command], env=variables, stdout=subprocess.PIPE, text=True, start_new_session=True
+        ).stdout.strip()
+    process, end = pty.fork()
+    if process == 0:
+        os.execvpe("bash", ["bash", "-c", command], variables)
+    output = b""
+    with suppress(OSError):  # how Linux says that the other end is closed
+        while chunk := os.read(end, 4096):
+            output += chunk
+    os.close(end)
+    os.waitpid(process, 0)
+    return output.decode().strip()
+
+
+def test_a_step_that_is_started_in_a_shell_of_srun_has_its_ranks() -> None:
+    """It inherits the variables of the terminal, and so does a job that is submitted there."""
+    assert in_a_session('"$PYTHON" -c "$CODE"', terminal=False) == "srun"
+
+
+def test_a_shell_with_a_terminal_is_told_from_a_command_that_all_tasks_run() -> None:
+    assert in_a_session('exec "$PYTHON" -c "$CODE"', terminal=True) == "srun"
+    assert in_a_session('"$PYTHON" -c "$CODE"; true', terminal=True) == "srun"
+    assert in_a_session('set -m; "$PYTHON" -c "$CODE"; true', terminal=True) == "alone"  # as on a prompt
+
+
 def test_mpirun_counts_more_than_the_srun_that_started_it() -> None:
     assert place_from_environment({**SRUN, **MPIRUN}).launcher == "mpirun"
 
@@ -116,7 +260,21 @@ REFUSED = {
     ),
     "nothing local": (
         {"PMI_RANK": "0", "PMI_SIZE": "2"},
-        "started by mpiexec: expected PMI_RANK and MPI_LOCALRANKID; use hepbench run --ranks N",
+        "started by mpiexec: expected PMI_RANK and MPI_LOCALRANKID; under Slurm use srun --mpi=none, "
+        "elsewhere hepbench run --ranks N",
+    ),
+    "a second process of an unknown number": (
+        {"OMPI_COMM_WORLD_RANK": "1"},
+        "started by mpirun: expected OMPI_COMM_WORLD_RANK and OMPI_COMM_WORLD_SIZE; "
+        "use hepbench run --ranks N",
+    ),
+    "no number": (
+        {**MPIRUN, "OMPI_COMM_WORLD_SIZE": "two"},
+        "OMPI_COMM_WORLD_SIZE: expected a whole number of a launcher, got 'two'; unset it",
+    ),
+    "a task without its node": (
+        {**SRUN, "SLURM_NODEID": ""},
+        "started by srun: expected SLURM_STEP_NUM_TASKS and SLURM_NODEID; use hepbench run --ranks N",
     ),
     "uneven nodes": (
         {**SRUN, "SLURM_STEP_TASKS_PER_NODE": "3,1"},
