@@ -19,6 +19,7 @@ WORKLOADS = sorted(REGISTRY)
 # From the top to the bottom. A module imports what stands in a lower line, and its own folder.
 LAYERS = """
 benchmarks.cli
+benchmarks.hepscore_commands
 benchmarks.data_commands benchmarks.doctor benchmarks.scaling hepscore_adapter.configuration
 hepscore_adapter.image
 benchmarks.job
