@@ -206,7 +206,7 @@ def _place_by_slurm(environment: Mapping[str, str]) -> Place:
         return ALONE
     names = ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID")
     size, rank, local_rank, node = numbers("srun", names, environment)
-    texts = ("SLURM_STEP_TASKS_PER_NODE", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_STEP_NODELIST")
+    texts = ("SLURM_STEP_TASKS_PER_NODE", "SLURM_JOB_ID", "SLURM_STEP_ID")
     check_all("srun", (names[0], *texts), environment)
 
     # Slurm writes 4(x2) for four tasks on each of two nodes, and 2,1 where the nodes differ.
@@ -218,6 +218,8 @@ def _place_by_slurm(environment: Mapping[str, str]) -> Place:
         )
     local_size = int(match[1])
     nodes = size // local_size
+    if nodes > 1:
+        check_all("srun", (names[0], "SLURM_STEP_NODELIST"), environment)
 
     # The ranks meet on the first node, at a port that every task derives from the number of the step.
     step = f"{environment['SLURM_JOB_ID']}.{environment['SLURM_STEP_ID']}"

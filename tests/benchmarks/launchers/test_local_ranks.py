@@ -384,7 +384,6 @@ def test_gpus_that_are_not_there_are_refused(tmp_path: Path) -> None:
 def test_ranks_that_others_started_in_another_number_are_refused(tmp_path: Path) -> None:
     variables = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_TASKS_PER_NODE": "2", "SLURM_NODEID": "0"}
     variables |= {"SLURM_JOB_ID": "1", "SLURM_STEP_ID": "0", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
-    variables["SLURM_STEP_NODELIST"] = "node1"
     answer = run_line(tmp_path / "run", "--ranks", 4, env=variables)
     assert refused(answer, 2) == (
         "expected the 4 ranks that --ranks asks for, got 2 from srun; leave the option out, or start 4"
