@@ -24,6 +24,8 @@ _HERE, _GO = b"h", b"g"
 class Meeting:
     """The meeting of a process that has no copies: nobody is waited for."""
 
+    has_copies = False
+
     def meet(self) -> None:
         """Returns when all copies have come here."""
 
@@ -44,6 +46,8 @@ class CopyMeeting(Meeting):
     Raises:
         RunFailedError: There is no meeting point.
     """
+
+    has_copies = True
 
     def __init__(self, name: str, index: int) -> None:
         self._connection = socket.socket(socket.AF_UNIX)

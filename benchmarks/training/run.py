@@ -75,6 +75,8 @@ class _TrainingRun:
 
     def _keep_busy(self, predict: Callable[[Tensor], Tensor]) -> None:
         """Predicts until all copies of the run have ended the phase, so that none of them ends it alone."""
+        if not self.meeting.has_copies:
+            return
         batch = next(self.events.batches("validation", self.config.batch_size, purpose="inference"))
         inputs = self.backend.put(batch.inputs)
 
