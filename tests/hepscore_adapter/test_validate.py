@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks.result import Score, Spread
 from benchmarks.scores import _ACCOUNTS, Account, account
+from benchmarks.verdict import verdict
 from hepscore_adapter.summary import Request, summary
 from hepscore_adapter.validate import summary_path, validate_summary, write_summary
 from tests.results import epoch, result
@@ -251,6 +252,26 @@ def test_a_gpu_run_has_one_more_score_for_configurations_that_read_one() -> None
         validate_summary(content, result())
 
 
+def test_a_better_verdict_than_the_record_gives_is_refused() -> None:
+    """The epochs of this run differ by more than its bound."""
+    run = dataclasses.replace(
+        result(),
+        scores=account(result()).scores,
+        verdict={"word": "quiet", "reasons": [], "remarks": []},
+    )
+    with pytest.raises(ValueError, match="expected the verdict of the run's own record"):
+        validate_summary(summary(run), run)
+
+
+def test_a_result_of_this_version_cannot_pass_for_an_older_one_without_scores() -> None:
+    """It says how long each pass took, and when."""
+    batch = {**result().inference["batch"], "events_per_pass": 100, "pass_seconds": [1.0, 1.0, 1.0]}
+    inference = {**result().inference, "batch": {**batch, "started_at": 1e9, "ended_at": 1e9 + 3}}
+    run = result(inference=inference)
+    with pytest.raises(ValueError, match="expected the scores of the run's own record"):
+        validate_summary(summary(run), run)
+
+
 def test_another_kind_of_workload_needs_no_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The adapter knows no score and no epoch: the kind says what its scores are."""
     rates = Spread.of([10.0, 30.0, 20.0])
@@ -272,7 +293,7 @@ def test_a_kind_that_nobody_knows_is_refused() -> None:
 
 def test_one_changed_digit_is_refused() -> None:
     """In the summary, in the scores that the result declares, and in what they are made of."""
-    run = dataclasses.replace(result(), scores=account(result()).scores)
+    run = dataclasses.replace(result(), scores=account(result()).scores, verdict=verdict(result()).to_dict())
     content = summary(run)
     validate_summary(content, run)
     train = run.scores["train"]
