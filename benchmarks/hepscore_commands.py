@@ -55,7 +55,7 @@ def hepscore_config(
     output: Path | None,
 ) -> None:
     """Write a configuration of hep-score for the images, with the scores of reference runs."""
-    from benchmarks.result import write_text
+    from benchmarks.files import write_text
     from hepscore_adapter.configuration import Target, configuration, references
 
     runs = references(paths, workloads, preset)

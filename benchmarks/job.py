@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.errors import RunFailedError, UsageError
+from benchmarks.files import file_stamp, write_json
 from benchmarks.output import (
     EXIT_FAILED,
     RunOptions,
@@ -24,7 +25,7 @@ from benchmarks.ranks.ending import Ending, announce_error, store_failure, write
 from benchmarks.ranks.horovod import store_of
 from benchmarks.ranks.place import ALONE, LOCAL_LAUNCHER, Place
 from benchmarks.resolution import Resolved
-from benchmarks.result import RunResult, file_stamp, write_json
+from benchmarks.result import RunResult
 from benchmarks.runner import run, unexpected
 from benchmarks.stopping import (
     exit_code,

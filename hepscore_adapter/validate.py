@@ -15,7 +15,8 @@ from typing import Any
 import jsonschema
 from jsonschema.exceptions import ValidationError, best_match
 
-from benchmarks.result import RunResult, write_json
+from benchmarks.files import write_json
+from benchmarks.result import RunResult
 from benchmarks.scores import account
 from benchmarks.verdict import verdict
 from hepscore_adapter.summary import Request, gpu_score_name, summary

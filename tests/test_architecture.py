@@ -37,7 +37,7 @@ benchmarks.scores benchmarks.resolution
 benchmarks.ranks
 benchmarks.machine
 benchmarks.config benchmarks.result benchmarks.stopping benchmarks.streams benchmarks.timing
-benchmarks.errors datasets
+benchmarks.errors benchmarks.files datasets
 """
 LEVELS = {room: level for level, line in enumerate(LAYERS.strip().splitlines()) for room in line.split()}
 FOLDERS = {"benchmarks", "benchmarks.workloads", "hepscore_adapter"}  # empty packages around the rooms

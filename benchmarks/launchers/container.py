@@ -18,11 +18,12 @@ from typing import Any
 
 from benchmarks import report
 from benchmarks.errors import RunFailedError, UsageError
+from benchmarks.files import file_stamp
 from benchmarks.launchers.engines import Container, Running
 from benchmarks.machine.nvml import listed_devices
 from benchmarks.output import RunOptions, check_folder
 from benchmarks.resolution import Resolved
-from benchmarks.result import RunResult, file_stamp, read_result
+from benchmarks.result import RunResult, read_result
 from benchmarks.stopping import on_stopping
 from benchmarks.streams import say
 from benchmarks.workload import image_name

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import IO
 
 from benchmarks.errors import UsageError
+from benchmarks.files import file_stamp
 from benchmarks.machine import nvml
 from benchmarks.output import EXIT_FAILED, RunOptions, output_folder, remove_summaries, this_program
 from benchmarks.ranks import horovod
@@ -28,7 +29,6 @@ from benchmarks.ranks.ending import (
 from benchmarks.ranks.place import LAUNCHER_VARIABLE, LOCAL_LAUNCHER, LOOPBACK, Place
 from benchmarks.ranks.store import KeyValueStore
 from benchmarks.resolution import Resolved
-from benchmarks.result import file_stamp
 from benchmarks.stopping import on_stopping
 from benchmarks.streams import say
 

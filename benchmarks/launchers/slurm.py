@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import RunFailedError, UsageError
+from benchmarks.files import write_text
 from benchmarks.launchers.engines import bind_mount, check_sif
 from benchmarks.resolution import Resolved
-from benchmarks.result import write_text
 
 STOP_SECONDS = 120  # from SIGTERM to the end of the job's time, because a step takes its time
 WAIT_SECONDS = 20  # from the end of the first rank to the end of the others by force

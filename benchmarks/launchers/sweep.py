@@ -15,11 +15,12 @@ from urllib.parse import quote
 
 from benchmarks import report
 from benchmarks.errors import UsageError
+from benchmarks.files import file_stamp
 from benchmarks.machine.cgroup import usable_cores
 from benchmarks.machine.topology import ordered_cores
 from benchmarks.output import EXIT_FAILED, RunOptions, check_folder, output_folder, this_program
 from benchmarks.resolution import Resolved
-from benchmarks.result import RunResult, file_stamp, read_result
+from benchmarks.result import RunResult, read_result
 from benchmarks.stopping import on_stopping
 from benchmarks.streams import say
 

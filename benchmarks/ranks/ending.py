@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.errors import RunFailedError, UsageError
+from benchmarks.files import write_json
 from benchmarks.ranks.place import Place
 from benchmarks.ranks.store import POLL_SECONDS, KeyValueStore
-from benchmarks.result import RunResult, write_json
+from benchmarks.result import RunResult
 from benchmarks.stopping import signal_name
 from datasets.errors import DataError
 

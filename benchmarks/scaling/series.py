@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks import report
 from benchmarks.config import TrainingConfig, as_training
 from benchmarks.errors import UsageError
+from benchmarks.files import write_json
 from benchmarks.launchers.sweep import PlannedRun, run_series
 from benchmarks.machine.cgroup import usable_cores
 from benchmarks.output import RunOptions, output_folder
@@ -19,7 +20,6 @@ from benchmarks.ranks.horovod import NEEDS_HOROVOD
 from benchmarks.ranks.place import place_from_environment
 from benchmarks.ranks.variables import unknown_launcher
 from benchmarks.resolution import Resolved
-from benchmarks.result import write_json
 from benchmarks.scaling.figures import plot, scaling, table
 from benchmarks.streams import say
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import RunFailedError
-from benchmarks.result import RunResult, read_result, temporary_path, write_json
+from benchmarks.files import temporary_path, write_json
+from benchmarks.result import RunResult, read_result
 from hepscore_adapter.image.plan import Plan
 from hepscore_adapter.summary import summary
 from hepscore_adapter.validate import summary_path, write_summary

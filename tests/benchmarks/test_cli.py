@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.result import write_json
+from benchmarks.files import write_json
 from benchmarks.workloads.mlpf.config import PRESETS
 from tests.command import ROOT, command, environment, hepbench, refused
 from tests.results import result

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks.files import write_json
 from benchmarks.machine import nvml
 from benchmarks.machine.provenance import package_version
-from benchmarks.result import RunResult, write_json
+from benchmarks.result import RunResult
 from benchmarks.workload import REGISTRY
 from hepscore_adapter.image.entrypoint import parse
 from hepscore_adapter.image.plan import Image, make_plan
