@@ -29,9 +29,9 @@ test: setup  ## the fast tests
 	$(BIN)/pytest -m 'not slow and not exhaustive'
 
 test-slow: setup  ## the slow tests, which CI runs too
-	$(BIN)/pytest -m slow --durations=20
+	$(BIN)/pytest -m 'slow and not exhaustive' --durations=20
 
-test-all: setup  ## every test there is, the exhaustive ones included: most of an hour
+test-all: setup  ## every test there is, the exhaustive ones included: more than an hour
 	$(BIN)/pytest --durations=20
 
 lint: setup  ## style and types

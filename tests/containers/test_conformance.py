@@ -19,20 +19,29 @@ pytestmark = [pytest.mark.container, pytest.mark.slow]
 WORKLOADS = ("mlpf", "gnn_tracking")
 NOBODY = 65534
 # What an engine can change: users, folders, arguments, signals, exit codes, GPUs. All other cases are what
-# the entry point does wherever it runs; a process shows them in
-# tests/hepscore_adapter/image/test_conformance.py.
-DOCKER_CASES = [
+# the entry point does wherever it runs, and a process shows them in
+# tests/hepscore_adapter/image/test_conformance.py. On the engines they are exhaustive.
+OFTEN_WITH_DOCKER = {
     conformance.c1_the_default_load,
     conformance.c7_what_is_not_understood_is_refused,
     conformance.c9_no_falling_back_to_the_cpu,
     conformance.c18_a_signal_ends_it,
-    conformance.c19_copies_add_up,
-]
-APPTAINER_CASES = [
+}
+OFTEN_WITH_APPTAINER = {
     conformance.c6_extra_arguments_are_trimmed_parsed_and_echoed,
     conformance.c9_no_falling_back_to_the_cpu,
     conformance.c18_a_signal_ends_it,
-]
+}
+
+
+def every_case(often: set[Case]) -> pytest.MarkDecorator:
+    """Runs a test with every case, those that are not in ``often`` in the exhaustive part only."""
+    rare = pytest.mark.exhaustive
+    cases = [
+        pytest.param(case, id=case.__name__, marks=() if case in often else rare)
+        for case in conformance.CASES
+    ]
+    return pytest.mark.parametrize("case", cases)
 
 
 @pytest.fixture
@@ -45,13 +54,13 @@ def open_folder() -> Iterator[Path]:
         yield results
 
 
-@pytest.mark.parametrize("case", DOCKER_CASES, ids=lambda case: case.__name__)
+@every_case(OFTEN_WITH_DOCKER)
 def test_docker_conforms(case: Case, tmp_path: Path) -> None:
     need_docker_image("mlpf")
     case(DockerImage("mlpf"), tmp_path)
 
 
-@pytest.mark.parametrize("case", APPTAINER_CASES, ids=lambda case: case.__name__)
+@every_case(OFTEN_WITH_APPTAINER)
 def test_apptainer_conforms(case: Case, tmp_path: Path) -> None:
     need_sif("mlpf")
     case(SifImage("mlpf"), tmp_path)

@@ -111,7 +111,9 @@ def ranks(output: Path) -> dict[str, psutil.Process]:
     return {process.environ()["SLURM_PROCID"]: process for process in found}
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.exhaustive)]
+)
 def test_a_lost_rank_is_named(submit: Submit, tmp_path: Path, number: signal.Signals) -> None:
     output = tmp_path / "o"
     job = submit(output)

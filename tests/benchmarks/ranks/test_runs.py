@@ -84,6 +84,7 @@ def test_three_ranks_get_the_same_bits_twice(mlpf_data: Path, tmp_path: Path) ->
     assert [(epoch["steps"], epoch["events"]) for epoch in first["epochs"]] == 3 * [(2, 8)]
 
 
+@pytest.mark.exhaustive
 def test_gradients_of_16_bits_train_as_well(mlpf_data: Path, tmp_path: Path) -> None:
     call = [*tiny(data=mlpf_data), "--ranks", 2]
     whole, half = ran(tmp_path / "1", *call), ran(tmp_path / "2", *call, "--set", "compression=fp16")

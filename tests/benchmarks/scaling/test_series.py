@@ -393,7 +393,7 @@ def test_a_series_of_the_line(tmp_path: Path) -> None:
 @pytest.mark.horovod
 @pytest.mark.slow
 @pytest.mark.usefixtures("two_cores")
-@pytest.mark.parametrize("workload", ["mlpf", "gnn_tracking"])
+@pytest.mark.parametrize("workload", [pytest.param("mlpf", marks=pytest.mark.exhaustive), "gnn_tracking"])
 def test_two_ranks_are_predicted_from_one(
     workload: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
