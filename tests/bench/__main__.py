@@ -7,6 +7,7 @@ from tests.bench.harness import PAIRS, overhead
 from tests.bench.pairs import compare
 from tests.bench.scaling import scaling
 from tests.bench.tracking import tracking
+from tests.bench.watching import watching
 
 GB = 1e9
 CASES = [
@@ -57,6 +58,7 @@ PARTS = {
     "tracking": tracking,
     "scaling": scaling,
     "graphs": graphs,
+    "watching": watching,
     "harness": harness,
 }
 
