@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,9 @@ from benchmarks.options import FILE, FLAGS, FOLDER, PRESET, SWITCHES, UserPath, 
 from benchmarks.output import RunOptions
 from benchmarks.streams import prepare_streams, say, settle_streams
 from datasets.errors import DataError
+
+if TYPE_CHECKING:
+    from benchmarks.result import RunResult
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -196,20 +199,56 @@ def scale(
 @click.argument("results", type=UserPath(exists=True, path_type=Path), nargs=-1, required=True)
 @click.option("--plot", "picture", type=FILE, help="Draw loss and throughput per epoch into this file.")
 def report(results: tuple[Path, ...], picture: Path | None) -> None:
-    """Print a result, or compare several; each a result.json or its folder."""
+    """Print results; each a result.json or its folder."""
     from benchmarks import report as reports
-    from benchmarks.result import read_result
 
-    files = [path / "result.json" if path.is_dir() else path for path in results]
-    names = [str(path.parent if path.name == "result.json" else path) for path in files]
-    try:
-        named_results = [(name, read_result(path)) for name, path in zip(names, files, strict=True)]
-    except (OSError, ValueError) as error:
-        raise UsageError(str(error)) from None
+    named_results = _read_results(results)
     click.echo(reports.table(named_results))
     if picture is not None:
         reports.plot(named_results, picture)
         click.echo(picture)
+
+
+@cli.command()
+@click.argument("first", type=UserPath(exists=True, path_type=Path))
+@click.argument("others", type=UserPath(exists=True, path_type=Path), nargs=-1, required=True)
+@click.option(
+    "--fail-below",
+    type=click.FloatRange(0, min_open=True),
+    metavar="RATIO",
+    help="End with exit code 1 where a score is below this ratio, by more than noise, or cannot be compared.",
+)
+@click.option("--plot", "picture", type=FILE, help="Draw the ratios into this file.")
+def compare(first: Path, others: tuple[Path, ...], fail_below: float | None, picture: Path | None) -> None:
+    """Say whether runs are faster than the first one; each a result.json or its folder."""
+    from benchmarks import comparison
+
+    results = _read_results((first, *others))
+    click.echo(comparison.comparison(results))
+    if picture is not None:
+        comparison.plot(results, picture)
+        click.echo(picture)
+    if fail_below is not None:
+        failures = comparison.failures(results, fail_below)
+        for line in failures:
+            say(f"hepbench: {line}", err=True)
+        sys.exit(1 if failures else 0)
+
+
+def _read_results(paths: tuple[Path, ...]) -> list[tuple[str, RunResult]]:
+    """Reads results, each a ``result.json`` or its folder, with names to show them under.
+
+    Raises:
+        UsageError: One of them cannot be read.
+    """
+    from benchmarks.result import read_result
+
+    files = [path / "result.json" if path.is_dir() else path for path in paths]
+    names = [str(path.parent if path.name == "result.json" else path) for path in files]
+    try:
+        return [(name, read_result(path)) for name, path in zip(names, files, strict=True)]
+    except (OSError, ValueError) as error:
+        raise UsageError(str(error)) from None
 
 
 @cli.command()

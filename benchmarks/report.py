@@ -18,38 +18,12 @@ _EPOCH_HEADER = ("epoch", "", "seconds", "events/s", "loss", "input wait", "val.
 
 
 def table(results: Sequence[tuple[str, RunResult]]) -> str:
-    """Returns each run with its epochs and figures, and at the end a comparison of several.
+    """Returns each run with its epochs and figures.
 
     Args:
         results: Runs with the names to show them under, such as their files.
     """
-    parts = [_run(name, result) for name, result in results]
-    if len(results) > 1:
-        parts.append(comparison(results))
-    return "\n\n".join(parts)
-
-
-def comparison(results: Sequence[tuple[str, RunResult]]) -> str:
-    """Returns several runs side by side, each figure with its ratio to that of the first run."""
-    columns = [_figures(result) for _, result in results]
-    rows = [("", *(name for name, _ in results)), ("status", *(result.status for _, result in results))]
-    for label in dict.fromkeys(label for column in columns for label in column):
-        first = columns[0].get(label)
-        rows.append((label, *(_with_ratio(column.get(label), first) for column in columns)))
-    differing = _differing(
-        [{**result.config, "data_sha256": result.data_sha256[:12] or "-"} for _, result in results]
-    )
-    heading = "These settings differ:" if differing else "All with the same settings and data."
-    return "\n".join([*align(rows), "", heading, *differing])
-
-
-def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    lines = []
-    for key in dict.fromkeys(key for run in settings for key in run if key != "changed"):
-        values = [str(run.get(key)) for run in settings]
-        if len(set(values)) > 1:
-            lines.append(f"  {key}: {', '.join(values)}")
-    return lines
+    return "\n\n".join(_run(name, result) for name, result in results)
 
 
 def plot(results: Sequence[tuple[str, RunResult]], path: Path) -> None:
@@ -70,11 +44,21 @@ def plot(results: Sequence[tuple[str, RunResult]], path: Path) -> None:
 
 
 def draw(path: Path, fill: Callable[[Any, Any], None]) -> None:
-    """Draws two diagrams, one above the other, with one x axis.
+    """Draws two diagrams, one above the other, with one x axis; raises as ``draw_figure``.
 
     Args:
         path: Of the picture.
         fill: Draws into the axes of the upper and the lower one.
+    """
+    draw_figure(path, lambda figure: fill(*figure.subplots(2, 1, sharex=True)))
+
+
+def draw_figure(path: Path, fill: Callable[[Any], None]) -> None:
+    """Draws a figure in the style of the field.
+
+    Args:
+        path: Of the picture.
+        fill: Adds the axes to the figure and draws into them.
 
     Raises:
         UsageError: The plotting libraries are missing, or the file's ending is not an image format.
@@ -88,7 +72,7 @@ def draw(path: Path, fill: Callable[[Any, Any], None]) -> None:
 
     with style.context(mplhep.style.ROOT):
         figure = Figure(figsize=(10, 12), layout="constrained")
-        fill(*figure.subplots(2, 1, sharex=True))
+        fill(figure)
         try:
             figure.savefig(path, dpi=100)
         except ValueError as error:
@@ -129,7 +113,7 @@ def _epoch(epoch: EpochRecord) -> tuple[str, ...]:
 def _details(result: RunResult) -> Iterable[tuple[str, str]]:
     """Yields what the block of a run says below its epochs, empty for what the run did not reach."""
     config, timed = result.config, result.timed
-    yield "verdict", _verdict(result.verdict)
+    yield "verdict", verdict_line(result.verdict)
     yield "training", _spread(result.training()) if timed else ""
     yield "real elements", _elements(timed)
     yield from _inference(result.inference)
@@ -145,7 +129,7 @@ def _details(result: RunResult) -> Iterable[tuple[str, str]]:
     yield "machine", machine(result.provenance)
 
 
-def _verdict(verdict: Mapping[str, Any]) -> str:
+def verdict_line(verdict: Mapping[str, Any]) -> str:
     """Returns the word and its reasons in one line; empty for a result that has none."""
     if not verdict:
         return ""
@@ -195,29 +179,8 @@ def machine(provenance: Mapping[str, Any]) -> str:
     return ", ".join([f"{processor}, {cpu['usable_cores']} of {cpu['logical_cores']} cores", *counted])
 
 
-def _figures(result: RunResult) -> dict[str, float | None]:
-    """Returns the figures that a comparison shows, as far as the run has them."""
-    figures: dict[str, float | None] = {}
-    if result.timed:
-        figures["training [events/s]"] = result.training().median
-        figures["training spread"] = result.training().relative_spread
-        figures["epoch [s]"] = result.epoch_seconds().median
-    if result.inference:
-        figures["inference [events/s]"] = result.inference["batch"]["events_per_second"]["median"]
-        figures["latency p50 [s]"] = result.inference["single"]["latency_seconds"]["p50"]
-    figures.update(result.quality)
-    figures.update({f"{name} memory [GiB]": size / _GIB for name, size in result.peak_memory_bytes.items()})
-    return figures
-
-
 def _gib(size: int) -> str:
     return f"{size / _GIB:.2f} GiB"
-
-
-def _with_ratio(value: float | None, first: float | None) -> str:
-    if value is None or not first:
-        return number(value)
-    return f"{number(value)} ({value / first:.3f})"
 
 
 def _spread(spread: Spread) -> str:

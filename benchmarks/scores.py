@@ -19,6 +19,7 @@ class Account:
 
     Attributes:
         scores: By name, higher is better.
+        repetitions: The raw values behind the scores, by name, as far as the result has them.
         statistics: Other figures that were repeated, by name, such as the duration of an epoch in seconds.
         work: How much was done, as ``run_info`` of a summary has it.
         events: Events of one repetition, over all ranks.
@@ -30,6 +31,7 @@ class Account:
     """
 
     scores: Mapping[str, Score] = field(default_factory=dict)
+    repetitions: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     statistics: Mapping[str, Score] = field(default_factory=dict)
     work: Mapping[str, Any] = field(default_factory=dict)
     events: int = 0
@@ -59,11 +61,21 @@ def _account_of_training(result: RunResult) -> Account:
         return Account(shortfall="expected inference to be measured, got none")
     requested, count = config["epochs"], len(result.epochs)
     batch = inference["batch"]
+
+    # Results of earlier versions have no passes of inference, only their spread.
+    repetitions = {"train": tuple(epoch.events / epoch.seconds for epoch in timed)}
+    if "pass_seconds" in batch:
+        repetitions["infer"] = tuple(batch["events_per_pass"] / seconds for seconds in batch["pass_seconds"])
+        infer = Spread.of(repetitions["infer"])
+    else:
+        infer = Spread(**batch["events_per_second"])
+
     return Account(
         scores={
-            "train": Score(Spread.of([epoch.events / epoch.seconds for epoch in timed]), "events/s"),
-            "infer": Score(_inference_spread(batch), "events/s"),
+            "train": Score(Spread.of(repetitions["train"]), "events/s"),
+            "infer": Score(infer, "events/s"),
         },
+        repetitions=repetitions,
         statistics={"epoch_time": Score(result.epoch_seconds(), "s")},
         work={
             "events_per_epoch": timed[0].events,
@@ -88,12 +100,6 @@ def _account_of_training(result: RunResult) -> Account:
         if count == requested
         else f"expected the {requested} epochs that were asked for, got {count}",
     )
-
-
-def _inference_spread(batch: Mapping[str, Any]) -> Spread:
-    if "pass_seconds" not in batch:  # results of earlier versions have no passes
-        return Spread(**batch["events_per_second"])
-    return Spread.of([batch["events_per_pass"] / seconds for seconds in batch["pass_seconds"]])
 
 
 _ACCOUNTS: Mapping[str, Callable[[RunResult], Account]] = {"training": _account_of_training}

@@ -26,6 +26,7 @@ benchmarks.job
 benchmarks.launchers
 hepscore_adapter.validate
 hepscore_adapter.summary
+benchmarks.comparison
 benchmarks.output benchmarks.report benchmarks.options
 benchmarks.runner
 benchmarks.training

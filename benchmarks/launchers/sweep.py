@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 from urllib.parse import quote
 
-from benchmarks import report
+from benchmarks.comparison import side_by_side
 from benchmarks.errors import UsageError
 from benchmarks.files import file_stamp
 from benchmarks.machine.cgroup import usable_cores
@@ -146,7 +146,7 @@ def run_series(
 
     # One line for each bad run comes last, where a person sees it.
     if len(results) > 1 and not options.quiet:
-        say(f"\n{report.comparison(list(results.items()))}")
+        say(f"\n{side_by_side(list(results.items()))}")
     bad_runs = [name for name in runs if name not in results or results[name].status != "ok"]
     for name in bad_runs:
         outcome = f"{results[name].status}: {results[name].reason}" if name in results else "not run"

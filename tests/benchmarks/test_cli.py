@@ -13,7 +13,7 @@ import pytest
 from benchmarks.files import write_json
 from benchmarks.workloads.mlpf.config import PRESETS
 from tests.command import ROOT, command, environment, hepbench, refused
-from tests.results import result
+from tests.results import epoch, result
 
 AT_ONCE = {
     "version": ["--version"],
@@ -199,7 +199,24 @@ def test_a_report_reads_files_and_folders(tmp_path: Path) -> None:
     assert (one.returncode, one.stderr) == (0, "")
     assert one.stdout.startswith(f"{tmp_path}: mlpf, preset small, seed 7, ok\n")
     two = hepbench("report", tmp_path, tmp_path / "result.json")
-    assert two.stdout.endswith("All with the same settings and data.\n")
+    assert two.stdout == f"{one.stdout}\n{one.stdout}"
+
+
+def test_a_comparison_fails_below_its_bound(tmp_path: Path) -> None:
+    for name, seconds in (("fast", 10.0), ("slow", 20.0)):
+        epochs = (epoch(0, 100, warmup=True), *(epoch(index, 100, seconds) for index in (1, 2, 3)))
+        (tmp_path / name).mkdir()
+        write_json(tmp_path / name / "result.json", result(epochs=epochs).to_dict())
+    call = ("compare", tmp_path / "fast", tmp_path / "slow")
+    shown = hepbench(*call)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "slower" in shown.stdout
+    failed = hepbench(*call, "--fail-below", "0.6")
+    assert (failed.returncode, failed.stdout) == (1, shown.stdout)
+    medians = "(5 events/s for 10)"
+    expected = f"{tmp_path / 'slow'}: train is 0.500 of {tmp_path / 'fast'}'s {medians}, below 0.6"
+    assert failed.stderr == f"hepbench: {expected}\n"
+    assert hepbench(*call, "--fail-below", "0.4").returncode == 0
 
 
 def test_a_report_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.errors import UsageError
-from benchmarks.report import comparison, plot, table
+from benchmarks.report import plot, table
 from tests.results import epoch, result
 
 FIRST = ("first.json", result())
@@ -85,43 +85,8 @@ def test_gpus_are_counted_by_name() -> None:
     assert table([("r", run)]).endswith("Example CPU, 2 of 2 cores, 2 x Big, 1 x Small")
 
 
-def test_the_comparison_has_ratios_to_the_first_run() -> None:
-    lines = comparison([FIRST, SECOND]).splitlines()
-    assert lines[0].split() == ["first.json", "second.json"]
-    assert lines[1].split() == ["status", "ok", "ok"]
-    assert lines[2].split() == ["training", "[events/s]", "20", "(1.000)", "40", "(2.000)"]
-    assert lines[4].split() == ["epoch", "[s]", "10", "(1.000)", "10", "(1.000)"]
-    assert lines[-2:] == ["These settings differ:", "  batch_size: 5, 10"]
-
-
-def test_the_comparison_of_a_run_with_itself_finds_no_difference() -> None:
-    assert comparison([FIRST, FIRST]).endswith("All with the same settings and data.")
-
-
-def test_the_comparison_warns_of_other_data() -> None:
-    other = ("other", result(data_sha256="ef" * 32))
-    assert comparison([FIRST, other]).endswith(
-        "These settings differ:\n  data_sha256: cdcdcdcdcdcd, efefefefefef"
-    )
-
-
-def test_the_comparison_with_a_failed_run_leaves_its_figures_open() -> None:
-    failed = ("failed", result(status="failed", epochs=(), inference={}, quality={}, peak_memory_bytes={}))
-    lines = comparison([FIRST, failed]).splitlines()
-    assert lines[1].split() == ["status", "ok", "failed"]
-    assert lines[2].split() == ["training", "[events/s]", "20", "(1.000)", "-"]
-    assert comparison([failed, FIRST]).splitlines()[2].split() == ["training", "[events/s]", "-", "20"]
-
-
-def test_the_comparison_shows_a_run_that_had_no_data() -> None:
-    early = ("early", result(status="failed", data_sha256=""))
-    assert comparison([FIRST, early]).endswith("These settings differ:\n  data_sha256: cdcdcdcdcdcd, -")
-
-
-def test_the_table_of_several_runs_ends_with_their_comparison() -> None:
-    text = table([FIRST, SECOND])
-    assert text.count("real elements") == 2
-    assert text.endswith(comparison([FIRST, SECOND]))
+def test_the_table_of_several_runs_is_each_of_theirs() -> None:
+    assert table([FIRST, SECOND]) == f"{table([FIRST])}\n\n{table([SECOND])}"
 
 
 @pytest.mark.slow
