@@ -62,9 +62,12 @@ _COMMON = (
     "ParticleDecays:tau0Max = 10",
 )
 
+# The cards of top pairs and of jets set CMS' mass of the top quark, GeV. Pythia's own is 173.
+_TOP_MASS = "6:m0 = 172.5"
+
 PROCESSES: dict[str, tuple[str, ...]] = {
-    "ttbar": ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on"),
-    "qcd": ("HardQCD:all = on", "PhaseSpace:pTHatMin = 20."),
+    "ttbar": ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on", _TOP_MASS),
+    "qcd": ("HardQCD:all = on", "PhaseSpace:pTHatMin = 20.", _TOP_MASS),
     "minimum_bias": (
         "SoftQCD:nonDiffractive = on",
         "SoftQCD:singleDiffractive = on",
@@ -123,7 +126,10 @@ def _pythia8mc() -> Any:
         import pythia8mc
     except ImportError as error:
         reason = explain_import_error(error, "data")
-        raise DataError(f"making events needs Pythia 8 (pythia8mc), which is {reason}") from error
+        raise DataError(
+            f"making events needs Pythia 8 (pythia8mc), which is {reason}; "
+            "or bring events from another machine: docs/data.md, 'Other machines'"
+        ) from error
     return pythia8mc
 
 

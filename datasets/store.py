@@ -114,6 +114,22 @@ def open_store(folder: Path, verify: bool = True) -> Store:
     return Store(folder, manifest, sha256, splits)
 
 
+def check_version(store: Store, key: str, version: int) -> None:
+    """Raises DataError if another version of a generator made a data set.
+
+    Args:
+        store: The data set. Where its manifest has no such key, or null, there is nothing to compare.
+        key: The manifest's key that holds a version, such as "generator_version".
+        version: The version of the code that is running.
+    """
+    version_found = store.manifest.get(key)
+    if version_found not in (None, version):
+        raise DataError(
+            f"{store.folder}: expected {key} {version}, got {version_found}, whose data differ; "
+            "make the data set again with hepbench data generate"
+        )
+
+
 def _read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
     """Returns the manifest of a data set and its SHA-256, or raises DataError."""
     try:

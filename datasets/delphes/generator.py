@@ -21,7 +21,7 @@ from datasets.delphes.simulation import Rows, mix_pileup, simulate
 from datasets.parallel import Progress
 from datasets.store import Writer
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Version of the generator, raised when equal settings begin to give different events."""
 
 TABLE = "elements"

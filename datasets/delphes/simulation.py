@@ -30,6 +30,7 @@ from datasets.delphes.tracker import (
     momentum_resolution,
     particle_kind,
     propagate,
+    smear_angles,
     tracking_efficiency,
 )
 
@@ -84,11 +85,11 @@ def simulate(particles: Particles, rng: np.random.Generator) -> tuple[Rows, Rows
     eta_outer, phi_outer = propagate(particles["charge"], pt, eta, phi, vertex)
 
     # Tracks, with a target each.
-    tracks, track_pt = _tracks(particles, pt, eta_outer, rng)
+    truth = Truth(particles["pdg"], particles["charge"], pt, eta, phi, energy)
+    tracks, momenta = _tracks(truth, eta_outer, rng)
     untracked = np.ones(len(particles), dtype=bool)
     untracked[tracks] = False
-    truth = Truth(particles["pdg"], particles["charge"], pt, eta, phi, energy)
-    inputs = [_track_inputs(truth, tracks, track_pt, eta_outer, phi_outer)]
+    inputs = [_track_inputs(truth, tracks, momenta, eta_outer, phi_outer)]
     targets = [_track_targets(truth, tracks)]
 
     # Towers of both calorimeters, whose targets are particles that left no track.
@@ -122,23 +123,35 @@ class Truth:
     energy: Floats
 
 
-def _tracks(
-    particles: Particles, pt: Floats, eta_outer: Floats, rng: np.random.Generator
-) -> tuple[Ints, Floats]:
-    """Returns the particles that left a track, hadrons, then electrons, then muons, and the measured pt."""
-    charged = np.flatnonzero(particles["charge"])
-    kind = particle_kind(particles["pdg"][charged])
-    has_track = rng.random(len(charged)) < tracking_efficiency(kind, pt[charged], eta_outer[charged])
+def _tracks(truth: Truth, eta_outer: Floats, rng: np.random.Generator) -> tuple[Ints, Floats]:
+    """Draws which particles left a track, and what is measured of them.
+
+    Args:
+        truth: Generated particles.
+        eta_outer: (n,) pseudorapidity of the exit points.
+        rng: Generator of the efficiency and of the errors.
+
+    Returns:
+        The particles (tracks,), hadrons, then electrons, then muons, and the measured pt, eta and phi of
+        their momenta (3, tracks), GeV and rad.
+    """
+    charged = np.flatnonzero(truth.charge)
+    kind = particle_kind(truth.pdg[charged])
+    has_track = rng.random(len(charged)) < tracking_efficiency(kind, truth.pt[charged], eta_outer[charged])
     charged, kind = charged[has_track], kind[has_track]
     order = np.argsort(kind, kind="stable")
     tracks, kind = charged[order], kind[order]
-    resolution = momentum_resolution(kind, pt[tracks], eta_outer[tracks])
-    return tracks, log_normal(pt[tracks], resolution * pt[tracks], rng)
+
+    # The card smears the size of the momentum first, and then the direction of all kinds of tracks together.
+    true_pt = truth.pt[tracks]
+    pt = log_normal(true_pt, momentum_resolution(kind, true_pt, eta_outer[tracks]) * true_pt, rng)
+    return tracks, np.stack([pt, *smear_angles(truth.eta[tracks], truth.phi[tracks], rng)])
 
 
-def _track_inputs(truth: Truth, tracks: Ints, pt: Floats, eta_outer: Floats, phi_outer: Floats) -> Rows:
-    """Returns the input rows of tracks, with the measured pt and the true direction."""
-    eta, phi, phi_out = truth.eta[tracks], truth.phi[tracks], phi_outer[tracks]
+def _track_inputs(truth: Truth, tracks: Ints, momenta: Floats, eta_outer: Floats, phi_outer: Floats) -> Rows:
+    """Returns the input rows of tracks, with measured momenta (3, tracks) and true exit points."""
+    pt, eta, phi = momenta
+    phi_out = phi_outer[tracks]
     code = np.abs(truth.pdg[tracks])
     columns = [np.full(len(tracks), TRACK), pt, eta, np.sin(phi), np.cos(phi), pt * np.cosh(eta)]
     columns += [eta_outer[tracks], np.sin(phi_out), np.cos(phi_out), truth.charge[tracks]]

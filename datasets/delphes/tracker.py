@@ -1,4 +1,4 @@
-"""Fast tracker response in the manner of Delphes: helix, efficiency, momentum resolution, with numpy only.
+"""Fast tracker response in the manner of Delphes: helix, efficiency, resolutions, with numpy only.
 
 Parameters are those of the CMS-like Delphes card of the public data set. Formulas take the
 pseudorapidity of the point where a particle leaves the tracker, as Delphes' modules do.
@@ -22,6 +22,9 @@ MM_PER_GEV = 1000.0 / (0.299792458 * FIELD)
 HADRON, ELECTRON, MUON = 0, 1, 2
 TRACKER_ETA_MAX = 2.5
 TRACK_PT_MIN = 0.1
+
+ANGULAR_RESOLUTION = 0.01
+"""Standard deviation of a track's measured eta, and of its measured phi in rad (card: AngularSmearing)."""
 
 # Rows: hadron, electron, muon.
 _PT_BOUNDS = np.array([[1.0, np.inf], [1.0, 100.0], [1.0, 1000.0]])
@@ -144,6 +147,20 @@ def momentum_resolution(kind: Ints, pt: Floats, eta: Floats) -> Floats:
     resolution = np.hypot(_RESOLUTION_CONSTANT[kind, region], _RESOLUTION_SLOPE[kind, region] * pt)
     capped: Floats = np.minimum(resolution, 1.0)
     return capped
+
+
+def smear_angles(eta: Floats, phi: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Draws the measured directions of tracks, whose errors depend on nothing (card: AngularSmearing).
+
+    Args:
+        eta: (n,) true pseudorapidity of the momentum.
+        phi: (n,) true azimuth of the momentum, rad.
+        rng: Generator of the errors.
+
+    Returns:
+        Measured eta and phi, rad, each (n,). Phi may lie slightly beyond +-pi.
+    """
+    return rng.normal(eta, ANGULAR_RESOLUTION), rng.normal(phi, ANGULAR_RESOLUTION)
 
 
 def log_normal(mean: Floats, sigma: Floats, rng: np.random.Generator) -> Floats:

@@ -53,7 +53,7 @@ def plot_delphes(folder: Path, output: Path) -> Path:
     _draw_multiplicities(axes[0, 0], histplot, splits)
     panels: list[Callable[[Any, Any, NDArray[Any], NDArray[Any]], None]]
     panels = [_draw_composition, _draw_pt, _draw_eta, _draw_target_pt, _draw_target_eta]
-    panels += [_draw_tower_energy, _draw_tower_eta, _draw_track_response, _draw_tower_response]
+    panels += [_draw_tower_energy, _draw_track_angles, _draw_track_response, _draw_tower_response]
     panels += [_draw_tracked_share, _draw_bending]
     for axis, panel in zip(axes.flat[1:], panels, strict=True):
         panel(axis, histplot, all_rows["inputs"], all_rows["targets"])
@@ -136,11 +136,13 @@ def _draw_pt(axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], targ
 
 
 def _draw_eta(axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], _: Any) -> None:
-    """Draws eta of tracks at the vertex and at the exit point."""
+    """Draws eta of tracks, measured and at the exit point, and of the towers of each calorimeter."""
     track = inputs[:, 0] == TRACK
     _draw(axis, histplot, inputs[track, 2], _ETA_BINS, "tracks, momentum")
     _draw(axis, histplot, inputs[track, 6], _ETA_BINS, "tracks, exit point")
-    axis.set(xlabel=r"$\eta$", ylabel="tracks")
+    for label, chosen in _calorimeter_rows(inputs).items():
+        _draw(axis, histplot, inputs[chosen, 2], _ETA_BINS, f"towers, {label}")
+    axis.set(xlabel=r"$\eta$", ylabel="elements")
 
 
 def _draw_target_pt(axis: Any, histplot: Callable[..., Any], _: Any, targets: NDArray[Any]) -> None:
@@ -172,11 +174,22 @@ def _draw_tower_energy(axis: Any, histplot: Callable[..., Any], inputs: NDArray[
     axis.set(xscale="log", yscale="log", xlabel="tower energy [GeV]", ylabel="towers")
 
 
-def _draw_tower_eta(axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], _: Any) -> None:
-    """Draws the eta of the towers of each calorimeter."""
-    for label, chosen in _calorimeter_rows(inputs).items():
-        _draw(axis, histplot, inputs[chosen, 2], _ETA_BINS, label)
-    axis.set(xlabel=r"tower $\eta$", ylabel="towers")
+def track_angle_errors(inputs: NDArray[Any], targets: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Returns measured minus generated eta and phi, rad, of all tracks by the name of the angle."""
+    measured, generated = inputs[inputs[:, 0] == TRACK], targets[inputs[:, 0] == TRACK]
+    # A target holds its angles one column further to the right.
+    turn = np.arctan2(measured[:, 3], measured[:, 4]) - np.arctan2(generated[:, 4], generated[:, 5])
+    return {"eta": measured[:, 2] - generated[:, 3], "phi": (turn + np.pi) % (2 * np.pi) - np.pi}
+
+
+def _draw_track_angles(
+    axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], targets: NDArray[Any]
+) -> None:
+    """Draws the errors of the directions of tracks."""
+    for name, errors in track_angle_errors(inputs, targets).items():
+        label = rf"$\{name}$: {errors.mean():.4f} $\pm$ {errors.std():.4f}"
+        _draw(axis, histplot, errors, np.linspace(-0.05, 0.05, 51), label, density=True)
+    axis.set(xlabel="direction of tracks, measured - generated", ylabel="density")
 
 
 def _draw_track_response(

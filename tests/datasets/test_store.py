@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from datasets.errors import DataError
-from datasets.store import Writer, open_store
+from datasets.store import Writer, check_version, open_store
 from tests.command import names
 
 
@@ -38,6 +38,29 @@ def test_what_was_written_is_read(tmp_path: Path):
     assert isinstance(elements.columns["inputs"], np.memmap)
     assert elements.columns["inputs"].tolist() == np.arange(12).reshape(6, 2).tolist()
     assert train.table("edges").columns["ends"].tolist() == [0, 1, 2, 3]
+
+
+def write_version(folder: Path, version: object) -> Path:
+    with Writer(folder) as writer:
+        fill(writer)
+        return writer.finish({"generator_version": version})
+
+
+def test_a_data_set_of_another_version_is_refused_with_both_versions(tmp_path: Path):
+    store = open_store(write_version(tmp_path / "data", 1))
+    check_version(store, "generator_version", 1)
+    message = (
+        f"{tmp_path}/data: expected generator_version 2, got 1, whose data differ; "
+        "make the data set again with hepbench data generate"
+    )
+    with pytest.raises(DataError) as caught:
+        check_version(store, "generator_version", 2)
+    assert str(caught.value) == message
+
+
+def test_a_data_set_without_a_version_has_none_to_compare(tmp_path: Path):
+    for store in (write(tmp_path / "none"), write_version(tmp_path / "null", None)):
+        check_version(open_store(store), "generator_version", 2)
 
 
 def test_files_are_plain_npy(tmp_path: Path):

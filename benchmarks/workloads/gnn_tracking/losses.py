@@ -12,7 +12,11 @@ from benchmarks.workloads.gnn_tracking.layers import Tensor
 def edge_loss(true_weight: float) -> Callable[[Tensor, Mapping[str, Tensor], Mapping[str, Tensor]], Tensor]:
     """Returns a binary cross-entropy with a mean for each class: w mean(true edges) + mean(false edges).
 
-    Source: X. Ju et al., Eur. Phys. J. C 81 (2021) 876, arXiv:2103.06995, with w = ``true_weight``.
+    Source: the trainer of the interaction network in Exa.TrkX' pipeline, with w = ``true_weight``
+    (github.com/HSF-reco-and-software-triggers/Tracking-ML-Exa.TrkX, Pipelines/Common_Tracking_Example).
+    The trainers of the network's publication (arXiv:2103.06995) take one mean over all edges instead, in
+    which a true edge has a weight p. Of n_true and n_false edges without weights of their own, that mean is
+    this loss with w = p n_true / n_false, times n_false / (n_true + n_false).
 
     Args:
         true_weight: Weight of the true edges' mean.

@@ -13,10 +13,10 @@ from benchmarks.workload import Batch, Purpose
 from benchmarks.workloads.mlpf.config import MLPFConfig
 from datasets import parallel
 from datasets.cache import cache_root, expand_home
-from datasets.delphes.generator import TABLE, DelphesSettings, generate
+from datasets.delphes.generator import GENERATOR_VERSION, TABLE, DelphesSettings, generate
 from datasets.delphes.simulation import N_INPUTS, N_TARGETS
 from datasets.errors import DataError
-from datasets.store import Store, open_store
+from datasets.store import Store, check_version, open_store
 
 Note = Callable[[str], None]
 
@@ -25,10 +25,12 @@ def open_events(config: MLPFConfig, note: Note) -> ParticleFlowEvents:
     """Opens and verifies the data set of a configuration, and generates it first if the cache lacks it.
 
     Raises:
-        DataError: The data set is damaged, too small, or cannot be made.
+        DataError: The data set is damaged, too small, of another version, or cannot be made.
     """
     if config.data:
-        return ParticleFlowEvents(open_store(expand_home(config.data, "data")), config)
+        store = open_store(expand_home(config.data, "data"))
+        check_version(store, "generator_version", GENERATOR_VERSION)
+        return ParticleFlowEvents(store, config)
     folder = cached_folder(config)
     if not folder.exists():
         make(config, folder, note)

@@ -38,6 +38,8 @@ def test_the_manifest_says_what_made_the_data_and_nothing_of_the_machine(small_s
     assert manifest["processes"] == {"train": "ttbar", "validation": "qcd"}
     assert set(manifest["versions"]) == {"hepbench", "numpy", "pythia8mc"}
     assert "Beams:eCM = 14000." in manifest["pythia"]["minimum_bias"]
+    assert all("6:m0 = 172.5" in manifest["pythia"][process] for process in ("ttbar", "qcd"))
+    assert manifest["generator_version"] == 2
     assert str(small_store.parent) not in (small_store / "manifest.json").read_text()
 
 
@@ -61,6 +63,12 @@ def test_the_key_names_the_settings():
     assert key == replace(SMALL, pileup_mean=10.0).key() and len(key) == 12
     for change in ({"seed": 8}, {"pileup_mean": 11}, {"train_events": 13}, {"pool_events": 41}):
         assert replace(SMALL, **change).key() != key
+
+
+def test_events_of_another_version_have_another_place_in_the_cache(monkeypatch: pytest.MonkeyPatch):
+    key = SMALL.key()
+    monkeypatch.setattr(DelphesSettings, "generator_version", 1)
+    assert SMALL.key() != key
 
 
 @pytest.mark.parametrize(

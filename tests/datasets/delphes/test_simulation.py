@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from datasets.collisions import VERTEX_MAX, Pool
-from datasets.delphes.calorimeter import Towers
+from datasets.delphes.calorimeter import ECAL, Towers
 from datasets.delphes.simulation import (
     CHARGED_HADRON,
     ELECTRON,
@@ -14,6 +14,8 @@ from datasets.delphes.simulation import (
     simulate,
     tower_targets,
 )
+from datasets.delphes.tracker import propagate
+from datasets.plots.delphes import track_angle_errors
 from datasets.pythia import PARTICLE
 
 
@@ -86,10 +88,63 @@ def test_a_muon_leaves_a_track_and_no_tower():
     inputs, targets = next(event for event in events if len(event[0]))
     pt = inputs[0, 1]
     assert pt == pytest.approx(50.0, rel=0.1)
-    assert inputs[0, [0, 2, 3, 4, 5]] == pytest.approx([2, 0.5, np.sin(0.2), np.cos(0.2), pt * np.cosh(0.5)])
+    eta = inputs[0, 2]
+    assert inputs[0, [0, 2, 3, 4]] == pytest.approx([2, 0.5, np.sin(0.2), np.cos(0.2)], abs=0.05)
+    assert inputs[0, 5] == pytest.approx(pt * np.cosh(eta))
     assert inputs[0, 9:].tolist() == [-1, 1, 0]
     # the charge of a target is the sign of its PDG number: +1 for a mu-
     assert targets[0] == pytest.approx([MUON, 1, 50.0, 0.5, np.sin(0.2), np.cos(0.2), 56.4])
+
+
+def many(pdg: int, charge: int, pt: float, n: int) -> np.ndarray:
+    """Returns particles of one kind from the centre, with directions all over the tracker."""
+    rng = np.random.default_rng(5)
+    event = np.zeros(n, dtype=PARTICLE)
+    event["pdg"], event["charge"], event["pt"] = pdg, charge, pt
+    event["eta"], event["phi"] = rng.uniform(-2.4, 2.4, n), rng.uniform(-np.pi, np.pi, n)
+    event["energy"] = pt * np.cosh(event["eta"])
+    return event
+
+
+@pytest.mark.parametrize("pdg", [211, -11, -13])
+def test_track_directions_have_gaussian_errors_of_a_hundredth(pdg: int):
+    inputs, targets = simulate(many(pdg, 1, 5.0, 20_000), np.random.default_rng(0))
+    errors = track_angle_errors(inputs, targets)
+    n = len(errors["eta"])
+    assert n > 15_000
+    for values in errors.values():
+        pull = values / 0.01
+        assert abs(pull.mean()) < 4 / np.sqrt(n)
+        assert abs(pull.std() - 1) < 4 / np.sqrt(2 * n)
+        assert abs((np.abs(pull) < 1).mean() - 0.6827) < 4 * np.sqrt(0.6827 * 0.3173 / n)
+    assert abs(np.corrcoef(errors["eta"], errors["phi"])[0, 1]) < 4 / np.sqrt(n)
+    track = inputs[inputs[:, 0] == 2]
+    assert track[:, 5] == pytest.approx(track[:, 1] * np.cosh(track[:, 2]), rel=1e-5)
+
+
+def test_exit_points_and_targets_of_tracks_are_exact():
+    event = many(-13, 1, 5.0, 2000)
+    columns = (event[name].astype(np.float64) for name in ("pt", "eta", "phi"))
+    eta_out, phi_out = propagate(event["charge"], *columns, np.zeros((3, 2000)))
+    inputs, targets = simulate(event, np.random.default_rng(0))
+    rows = {float(eta): row for row, eta in enumerate(event["eta"])}
+    chosen = [rows[float(eta)] for eta in targets[:, 3]]
+    assert len(chosen) > 1500
+    assert np.array_equal(inputs[:, 6], eta_out[chosen].astype(np.float32))
+    assert inputs[:, 7] == pytest.approx(np.sin(phi_out[chosen]), abs=1e-6)
+    assert targets[:, 4] == pytest.approx(np.sin(event["phi"][chosen]), abs=1e-6)
+
+
+@pytest.mark.parametrize(("pdg", "charge"), [(22, 0), (11, -1)])
+def test_towers_lie_in_the_cell_that_their_particle_hits(pdg: int, charge: int):
+    """An error of a hundredth would take half of them out of cells of 0.0174."""
+    event = many(pdg, charge, 20.0, 1000)
+    columns = (event[name].astype(np.float64) for name in ("pt", "eta", "phi"))
+    cells = ECAL.grid.cells(*propagate(event["charge"], *columns, np.zeros((3, 1000))))
+    inputs, _ = simulate(event, np.random.default_rng(0))
+    towers = inputs[inputs[:, 0] == 1].astype(np.float64)
+    assert len(towers) > 0.95 * len(set(cells))
+    assert set(ECAL.grid.cells(towers[:, 2], np.arctan2(towers[:, 3], towers[:, 4]))) <= set(cells)
 
 
 def test_rows_are_tracks_then_ecal_then_hcal():

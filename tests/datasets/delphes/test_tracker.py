@@ -3,6 +3,7 @@ import pytest
 from numpy.typing import ArrayLike
 
 from datasets.delphes.tracker import (
+    ANGULAR_RESOLUTION,
     ELECTRON,
     HADRON,
     HALF_LENGTH,
@@ -13,6 +14,7 @@ from datasets.delphes.tracker import (
     momentum_resolution,
     particle_kind,
     propagate,
+    smear_angles,
     tracking_efficiency,
 )
 
@@ -139,6 +141,20 @@ def test_momentum_resolution_of_the_card(kind: int, pt: float, eta: float, resol
 def test_kinds_of_particles():
     pdg = np.array([211, -11, 13, 321, -2212, 11], dtype=np.int32)
     assert particle_kind(pdg).tolist() == [HADRON, ELECTRON, MUON, HADRON, HADRON, ELECTRON]
+
+
+def test_measured_angles_have_the_gaussian_errors_of_the_card():
+    assert ANGULAR_RESOLUTION == 0.01
+    rng = np.random.default_rng(2)
+    n = 200_000
+    eta, phi = rng.uniform(-2.5, 2.5, n), rng.uniform(-np.pi, np.pi, n)
+    measured_eta, measured_phi = smear_angles(eta, phi, rng)
+    for pull in ((measured_eta - eta) / 0.01, (measured_phi - phi) / 0.01):
+        assert abs(pull.mean()) < 4 / np.sqrt(n)
+        assert abs(pull.std() - 1) < 4 / np.sqrt(2 * n)
+        for sigmas, share in ((1, 0.68269), (2, 0.95450), (3, 0.99730)):
+            assert abs((np.abs(pull) < sigmas).mean() - share) < 4 * np.sqrt(share * (1 - share) / n)
+    assert abs(np.corrcoef(measured_eta - eta, measured_phi - phi)[0, 1]) < 4 / np.sqrt(n)
 
 
 def test_log_normal_has_the_mean_and_deviation_asked_for():

@@ -40,6 +40,13 @@ def test_means_are_weighted():
     assert loss([0, math.log(3)], [1, 1], [0.2, 1]) == pytest.approx(expected)
 
 
+def test_one_mean_over_all_edges_is_this_loss_up_to_a_factor():
+    """With one true edge of weight 3 and three false ones, the one mean is 3/4 of the loss."""
+    logits, label = [math.log(3), 0, 0, -math.log(3)], [1, 0, 0, 0]
+    one_mean = (3 * math.log(4 / 3) + 2 * math.log(2) + math.log(4 / 3)) / 4
+    assert 3 / 4 * loss(logits, label, true_weight=3 * 1 / 3) == pytest.approx(one_mean)
+
+
 def test_padding_has_no_part():
     assert loss([0, 0, 50], [1, 0, 0], [1, 1, 0]) == loss([0, 0], [1, 0])
 

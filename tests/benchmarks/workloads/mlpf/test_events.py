@@ -14,17 +14,19 @@ from datasets.store import Writer
 SIZES = {"train": [3, 5, 9], "validation": [2, 4]}
 
 
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store_events(folder: Path, **about: object) -> Path:
     """Stores events whose rows all hold their own number, counted from 1 within the split."""
-    folder = tmp_path_factory.mktemp("stored") / "data"
     with Writer(folder) as writer:
         for split, sizes in SIZES.items():
             number = np.arange(1, sum(sizes) + 1, dtype=np.float32)[:, None]
             columns = {"inputs": np.tile(number, 12), "targets": np.tile(number, 7)}
             writer.append(split, "elements", sizes, columns)
-        writer.finish({"generator": "hand"})
-    return folder
+        return writer.finish(about)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return store_events(tmp_path_factory.mktemp("stored") / "data", generator="hand")
 
 
 def configured(folder, **changes):
@@ -86,3 +88,13 @@ def test_fewer_events_than_stored_may_be_asked_for(stored):
 def test_more_events_than_stored_are_refused(stored):
     with pytest.raises(DataError, match="expected at least 4 train events, got 3; lower --set train_events"):
         open_events(configured(stored, train_events=4), print)
+
+
+def test_events_of_an_older_generator_are_refused(tmp_path):
+    folder = store_events(tmp_path / "old", generator="hepbench delphes", generator_version=1)
+    with pytest.raises(
+        DataError, match=r"old: expected generator_version 2, got 1, .* hepbench data generate$"
+    ):
+        open_events(configured(folder), print)
+    current = store_events(tmp_path / "current", generator="hepbench delphes", generator_version=2)
+    assert open_events(configured(current), print).description()["generator_version"] == 2
