@@ -173,5 +173,7 @@ def _about(hits: Store, settings: GraphSettings, sums: dict[str, _Sums]) -> dict
         "versions": {"hepbench": importlib.metadata.version("hepbench"), "numpy": np.__version__},
         "settings": asdict(settings),
         "hits_sha256": hits.sha256,
+        "hits_generator": hits.manifest.get("generator"),
+        "hits_generator_version": hits.manifest.get("generator_version"),
         "construction": {split: of_split.figures() for split, of_split in sums.items()},
     }

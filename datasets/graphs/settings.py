@@ -11,8 +11,8 @@ from datasets.errors import DataError
 from datasets.store import FORMAT_VERSION
 from datasets.trackml.layers import DETECTORS
 
-GRAPH_VERSION = 1
-"""Version of the construction, raised when equal settings begin to give different graphs."""
+GRAPH_VERSION = 2
+"""Version of the construction, raised when equal settings begin to give different graphs or manifests."""
 
 
 @dataclass(frozen=True)

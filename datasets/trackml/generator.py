@@ -23,7 +23,7 @@ from datasets.store import Writer
 from datasets.trackml.columns import HitEvent, append_events
 from datasets.trackml.simulation import load_fatras, simulate
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Version of the generator, raised when equal settings begin to give different events."""
 
 VERTEX_SIGMA_Z, VERTEX_SIGMA_XY = 5.5, 0.014

@@ -85,8 +85,11 @@ def load_fatras() -> ModuleType:
     try:
         from datasets.trackml import fatras
     except ImportError as error:
-        reason = explain_import_error(error, "data")
-        raise DataError(f"making tracking events needs ACTS (pyacts), which is {reason}") from error
+        reason = explain_import_error(error, "tracking")
+        raise DataError(
+            f"making tracking events needs ACTS (pyacts), which is {reason}; "
+            "or bring events from another machine: docs/data.md, 'Other machines', has a fallback, too"
+        ) from error
     return fatras
 
 

@@ -100,12 +100,12 @@ def line(*hits: tuple[float, float, float, int, int], pt: tuple[float, ...] = (2
     )
 
 
-def write_hits(folder: Path, train: list[HitEvent], validation: list[HitEvent]) -> Store:
+def write_hits(folder: Path, train: list[HitEvent], validation: list[HitEvent], **about: object) -> Store:
     """Writes a data set of hits and opens it."""
     with Writer(folder) as writer:
         append_events(writer, "train", train)
         append_events(writer, "validation", validation)
-        writer.finish({"source": "test"})
+        writer.finish({"source": "test", **about})
     return open_store(folder)
 
 

@@ -33,6 +33,26 @@ def test_the_settings_of_another_pythia_change_nothing(
     assert np.array_equal(event, expected)
 
 
+@pytest.mark.parametrize("process", ["ttbar", "qcd"])
+def test_the_mass_of_the_top_quark_is_that_of_the_cards(process: str):
+    pytest.importorskip("pythia8mc", reason="events are made with pythia8mc")
+    assert pythia._start_pythia(process, seed=1).particleData.m0(6) == 172.5
+
+
+@pytest.mark.slow
+def test_top_quarks_have_the_mass_of_the_cards():
+    """The median of their masses: a width of 1.4 GeV leaves it an error of 0.06 GeV for 400 of them."""
+    pytest.importorskip("pythia8mc", reason="events are made with pythia8mc")
+    generator = pythia._start_pythia("ttbar", seed=1)
+    masses = []
+    while len(masses) < 400:
+        if generator.next():
+            # The status is that of particles in the middle of the hardest process.
+            tops = (p for p in generator.event if p.idAbs() == 6 and p.status() == -22)
+            masses += [top.m() for top in tops]
+    assert np.median(masses) == pytest.approx(172.5, abs=0.2)
+
+
 def test_a_library_that_cannot_be_loaded_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "pythia8mc.py").write_text(BROKEN, encoding="utf-8")
     monkeypatch.delitem(sys.modules, "pythia8mc", raising=False)
@@ -41,5 +61,6 @@ def test_a_library_that_cannot_be_loaded_says_why(tmp_path: Path, monkeypatch: p
         pythia.version()
     assert str(caught.value) == (
         "making events needs Pythia 8 (pythia8mc), which is installed but cannot be loaded: "
-        "/lib64/libstdc++.so.6: version `GLIBCXX_3.4.32' not found (needed)"
+        "/lib64/libstdc++.so.6: version `GLIBCXX_3.4.32' not found (needed); "
+        "or bring events from another machine: docs/data.md, 'Other machines'"
     )

@@ -18,8 +18,12 @@ from datasets import parallel
 from datasets.cache import cache_root, expand_home, scratch_folder
 from datasets.errors import DataError
 from datasets.graphs.dataset import GraphSettings, build, read_graph
-from datasets.store import Split, Store, open_store
-from datasets.trackml.generator import TrackMLSettings, generate
+from datasets.graphs.settings import GRAPH_VERSION
+from datasets.parallel import Progress
+from datasets.store import Split, Store, check_version, open_store
+from datasets.trackml import generator, helix_generator
+from datasets.trackml.generator import GENERATOR_VERSION, TrackMLSettings
+from datasets.trackml.helix_generator import HELIX_GENERATOR, HELIX_GENERATOR_VERSION, HelixSettings
 
 Note = Callable[[str], None]
 
@@ -32,12 +36,12 @@ def open_events(config: GNNTrackingConfig, note: Note) -> GraphEvents:
         note: Takes a line of text now and then.
 
     Raises:
-        DataError: Hits or graphs are damaged, too few, too large, made with other settings, or cannot be
-            made.
+        DataError: Hits or graphs are damaged, too few, too large, of another version, made with other
+            settings, or cannot be made.
     """
     if not config.data:
         return GraphEvents(open_store(make(config, None, note)), config)
-    store = open_store(expand_home(config.data, "data"))
+    store = _open_current(expand_home(config.data, "data"), config)
     if not _are_graphs(store):
         store = open_store(_graphs_in_cache(config, store, note))
     return GraphEvents(store, config)
@@ -81,9 +85,46 @@ def _hits(config: GNNTrackingConfig, folder: Path, note: Note) -> Store:
     if not folder.exists():
         to_make = settings(config)
         note(f"generating {to_make.train_events} training and {to_make.validation_events} validation events")
-        generate(to_make, folder, workers=config.threads or None, progress=parallel.tenths(note, "generated"))
+        _generate(to_make, folder, config.threads or None, parallel.tenths(note, "generated"))
         note(f"events are in {folder}")
-    return open_store(folder)
+    return _open_current(folder, config)
+
+
+def _generate(
+    to_make: TrackMLSettings | HelixSettings, folder: Path, workers: int | None, progress: Progress
+) -> None:
+    """Generates hits with the generator that the settings are for."""
+    if isinstance(to_make, HelixSettings):
+        helix_generator.generate(to_make, folder, workers, progress)
+    else:
+        generator.generate(to_make, folder, workers, progress)
+
+
+def _open_current(folder: Path, config: GNNTrackingConfig) -> Store:
+    """Opens hits or graphs, and refuses those of another version of the code or of another generator."""
+    store = open_store(folder)
+    check_version(store, "graph_version", GRAPH_VERSION)
+    _check_generator(store, config)
+    version = HELIX_GENERATOR_VERSION if config.generator == "helix" else GENERATOR_VERSION
+    for key in ("generator_version", "hits_generator_version"):
+        check_version(store, key, version)
+    return store
+
+
+def _check_generator(store: Store, config: GNNTrackingConfig) -> None:
+    """Raises DataError if the events are simpler ones and the configuration does not say so, or the reverse.
+
+    A score on simpler events is not that of the preset, and the configuration is what tells them apart.
+    """
+    name = store.manifest.get("hits_generator" if _are_graphs(store) else "generator")
+    if (name == HELIX_GENERATOR) == (config.generator == "helix"):
+        return
+    remedy = "leave out --set generator=helix"
+    if name == HELIX_GENERATOR:
+        remedy = "add --set generator=helix, and the run says that it is not the preset's"
+    raise DataError(
+        f"{store.folder}: generator: expected {config.generator}, got events of {name or 'files'}; {remedy}"
+    )
 
 
 def make_graphs(config: GNNTrackingConfig, hits: Store, folder: Path, note: Note) -> Path:
@@ -120,16 +161,18 @@ def make_graphs(config: GNNTrackingConfig, hits: Store, folder: Path, note: Note
     return data_set
 
 
-def settings(config: GNNTrackingConfig) -> TrackMLSettings:
+def settings(config: GNNTrackingConfig) -> TrackMLSettings | HelixSettings:
     """Returns the settings of the generator for a configuration."""
-    return TrackMLSettings(
-        train_events=_events(config.train_events, config),
-        validation_events=_events(config.validation_events, config),
-        pileup_mean=config.pileup,
-        pool_events=config.pool_events,
-        noise=config.noise,
-        seed=config.data_seed,
-    )
+    common: dict[str, Any] = {
+        "train_events": _events(config.train_events, config),
+        "validation_events": _events(config.validation_events, config),
+        "pileup_mean": config.pileup,
+        "noise": config.noise,
+        "seed": config.data_seed,
+    }
+    if config.generator == "helix":
+        return HelixSettings(**common)
+    return TrackMLSettings(pool_events=config.pool_events, **common)
 
 
 def graph_settings(config: GNNTrackingConfig) -> GraphSettings:

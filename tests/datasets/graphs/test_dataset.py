@@ -80,6 +80,7 @@ def test_a_data_set_keeps_its_graphs_and_says_what_came_of_the_doublets(hits: Pa
     assert 0.8 < figures["efficiency"] <= figures["efficiency_on_layer_pairs"] <= 1.0
     assert figures["true_doublets"] > construction.true_doublets
     assert store.manifest["hits_sha256"] == open_store(hits).sha256
+    assert store.manifest["hits_generator_version"] is None, "these hits were not generated"
     assert store.manifest["settings"]["phi_sectors"] == 2
 
 

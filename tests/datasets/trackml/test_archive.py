@@ -81,6 +81,43 @@ def zip_of_macos(source: Path, target: Path) -> Path:
     return write_zip(target, files | {f"__MACOSX/train/._{path.name}": b"\0\5" for path in source.iterdir()})
 
 
+def zip_of_zips(kind: int, levels: int = 1) -> Callable[[Path, Path], Path]:
+    """As the challenge is downloaded: samples that repeat events, test events, and files beside them."""
+
+    def pack(source: Path, target: Path) -> Path:
+        first = zip_with("train_1/")(source, target.with_suffix(".1")).read_bytes()
+        sample = [path for path in source.iterdir() if "event000000001" in path.name]
+        again = {f"train_100_events/{path.name}": path.read_bytes() for path in sample}
+        inner = {
+            "train_1.zip": first,
+            "train_sample.zip": write_zip(target.with_suffix(".2"), again).read_bytes(),
+            "__MACOSX/._train_1.zip": b"\0\5",
+        }
+        for _ in range(levels):
+            with zipfile.ZipFile(target, "w", kind) as archive:
+                for name, content in {**inner, "detectors.csv": b"volume_id\n"}.items():
+                    archive.writestr(name, content)
+            inner = {"all.zip": target.read_bytes()}
+        return target
+
+    return pack
+
+
+def folder_of_zips(source: Path, target: Path) -> Path:
+    """The download, of which only the outer zip file has been unpacked."""
+    target.mkdir()
+    zip_with("train_1/")(source, target / "train_1.zip")
+    (target / "detectors.csv").write_text("volume_id\n")
+    return target
+
+
+def unpacked_beside_its_zip(source: Path, target: Path) -> Path:
+    target.mkdir()
+    zip_with("train_1/")(source, target / "train_1.zip")
+    source.rename(target / "train_1")
+    return target
+
+
 FORMS = {
     "nested folders": nested,
     "a folder for each file": a_folder_for_each_file,
@@ -95,6 +132,11 @@ FORMS = {
     "zip of Windows": zip_with("train\\"),
     "zip of Windows with a drive": zip_with("C:\\data\\train\\"),
     "zip of macOS": zip_of_macos,
+    "zip of zips": zip_of_zips(zipfile.ZIP_STORED),
+    "zip of compressed zips": zip_of_zips(zipfile.ZIP_DEFLATED),
+    "zip of a zip of zips": zip_of_zips(zipfile.ZIP_STORED, levels=2),
+    "folder of zips": folder_of_zips,
+    "unpacked beside its zip": unpacked_beside_its_zip,
 }
 
 
@@ -119,12 +161,28 @@ def test_a_folder_without_events_is_refused_with_what_it_holds(tmp_path: Path):
     refuse(tmp_path, r"got none; found event000001000-hits\.csv\.bz2, .*1002-hits\.csv\.bz2 and 2 more")
 
 
-def test_zip_files_inside_are_named(tmp_path: Path):
-    path = write_zip(tmp_path / "all.zip", {"train_sample.zip": b"PK", "detectors.csv": b"volume_id\n"})
-    refuse(path, r"all\.zip: expected files .*, got none: zip files inside, unpack first: train_sample\.zip$")
-    for name in ("a", "b", "c", "d"):
-        (tmp_path / f"train_{name}.zip").write_bytes(b"PK")
-    refuse(tmp_path, r"unpack first: all\.zip, train_a\.zip, train_b\.zip and 2 more$")
+@pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_damaged_zip_file_inside_is_named(kind: int, tmp_path: Path):
+    path = tmp_path / "all.zip"
+    with zipfile.ZipFile(path, "w", kind) as archive:
+        archive.writestr("train_sample.zip", b"PK")
+    line = r"all\.zip/train_sample\.zip: expected a zip file, got: File is not a zip file$"
+    refuse(path, line)
+    (tmp_path / "csv").mkdir()
+    (tmp_path / "csv" / "train_a.zip").write_bytes(b"PK")
+    refuse(
+        tmp_path / "csv", r"csv/train_a\.zip: expected a folder or a zip file of TrackML events; File is not"
+    )
+
+
+def test_zip_files_that_disagree_about_an_event_are_refused(tmp_path: Path):
+    source = csv_folder(tmp_path / "csv")
+    target = tmp_path / "both"
+    target.mkdir()
+    zip_with("")(source, target / "a.zip")
+    (source / "event000000001-hits.csv").write_text("hit_id\n")
+    zip_with("")(source, target / "b.zip")
+    refuse(target, r"both: expected one file, got both .*a\.zip/event0\S*-hits\.csv and .*b\.zip/event0\S*")
 
 
 @pytest.mark.parametrize("name", ["measurements", "particles_initial", "simhits", "measurement-simhit-map"])

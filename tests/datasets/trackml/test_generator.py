@@ -41,6 +41,8 @@ def test_a_small_data_set_is_the_same_for_one_worker_and_for_two(tmp_path: Path)
 
     manifest = store.manifest
     assert manifest["source"] == "generated"
+    assert "6:m0 = 172.5" in manifest["pythia"]["ttbar"]
+    assert manifest["generator_version"] == 2
     assert manifest["settings"] == {
         "train_events": 5, "validation_events": 2, "pileup_mean": 5.0, "pool_events": 20, "seed": 7,
         "noise": 0.1,
@@ -78,6 +80,12 @@ def test_the_key_names_the_settings():
         assert replace(SMALL, **change).key() != key
 
 
+def test_events_of_another_version_have_another_place_in_the_cache(monkeypatch: pytest.MonkeyPatch):
+    key = SMALL.key()
+    monkeypatch.setattr(TrackMLSettings, "generator_version", 1)
+    assert SMALL.key() != key
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -94,16 +102,18 @@ def test_impossible_settings_are_refused(change: dict[str, float], message: str)
 
 
 @pytest.mark.parametrize(
-    ("module", "package"), [("pythia8mc", "pythia8mc"), ("datasets.trackml.fatras", "pyacts")]
+    ("module", "package", "extra"),
+    [("pythia8mc", "pythia8mc", "data"), ("datasets.trackml.fatras", "pyacts", "tracking")],
 )
 def test_without_a_generator_the_extra_is_named(
-    module: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    module: str, package: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     if package == "pythia8mc":
         pytest.importorskip("acts", reason="pyacts is asked for first")
     monkeypatch.delattr("datasets.trackml.fatras", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(DataError, match=rf"\({package}\), which is not installed: pip install '\.\[data\]'"):
+    message = rf"\({package}\), which is not installed: pip install '\.\[{extra}\]'; or bring events"
+    with pytest.raises(DataError, match=message):
         generate(SMALL, tmp_path / "data")
     assert list(tmp_path.iterdir()) == []
 

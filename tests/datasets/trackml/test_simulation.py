@@ -250,5 +250,6 @@ def test_an_event_without_charged_particles_has_no_hits(capfd: pytest.CaptureFix
 def test_without_pyacts_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "datasets.trackml.fatras", None)
     monkeypatch.delattr("datasets.trackml.fatras", raising=False)
-    with pytest.raises(DataError, match=r"needs ACTS \(pyacts\), .* pip install '\.\[data\]'"):
+    message = r"needs ACTS \(pyacts\), .* pip install '\.\[tracking\]'; or bring events"
+    with pytest.raises(DataError, match=message):
         simulation.load_fatras()

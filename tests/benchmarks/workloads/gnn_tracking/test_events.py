@@ -27,7 +27,7 @@ def configured(folder="", **changes):
     return dataclasses.replace(PRESETS["reduced"], data=str(folder), threads=1, **{**values, **changes})
 
 
-def store_graphs(folder: Path, splits, settings=None) -> Path:
+def store_graphs(folder: Path, splits, settings=None, **versions) -> Path:
     with Writer(folder) as writer:
         for split, graphs in splits.items():
             for table in TABLES:
@@ -36,7 +36,7 @@ def store_graphs(folder: Path, splits, settings=None) -> Path:
                 columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
                 writer.append(split, table, lengths, columns)
         made = settings or dataclasses.asdict(graph_settings(configured()))
-        writer.finish({"generator": "hand", "settings": made})
+        writer.finish({"generator": "hand", "settings": made, **versions})
     return folder
 
 
@@ -244,6 +244,15 @@ def test_graphs_that_do_not_say_how_they_were_made_are_refused(tmp_path):
         open_events(configured(folder), print)
 
 
+@pytest.mark.parametrize("key", ["graph_version", "hits_generator_version"])
+def test_graphs_of_an_older_version_are_refused(tmp_path, key):
+    folder = store_graphs(tmp_path / "old", BOTH, **{key: 1})
+    with pytest.raises(DataError, match=rf"old: expected {key} 2, got 1, .* hepbench data generate$"):
+        open_events(configured(folder), print)
+    current = store_graphs(tmp_path / "current", BOTH, **{key: 2})
+    assert open_events(configured(current), print).description()[key] == 2
+
+
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HEPBENCH_DATA", str(tmp_path / "cache"))
@@ -275,6 +284,27 @@ def test_hits_become_graphs_in_the_cache_once(hits, cache):
     assert open_events(config, notes.append).sha256 == events.sha256
     assert notes == []
     assert list(cache.iterdir()) == [folder]
+
+
+@pytest.mark.usefixtures("cache")
+def test_hits_of_an_older_generator_are_refused_wherever_they_are_named(tmp_path):
+    made = [helix_event(np.random.default_rng(seed), 30) for seed in range(3)]
+    folder = write_hits(tmp_path / "old", made[:2], made[2:], generator_version=1).folder
+    message = r"old: expected generator_version 2, got 1, .* hepbench data generate$"
+    with pytest.raises(DataError, match=message):
+        open_events(configured(folder, **ROOMY), print)
+    with pytest.raises(DataError, match=message):
+        module.make(configured(**ROOMY), tmp_path / "graphs", print, intermediate=folder)
+    assert not (tmp_path / "graphs").exists()
+
+
+def test_graphs_say_which_generator_made_their_hits(tmp_path, cache):
+    made = [helix_event(np.random.default_rng(seed), 30) for seed in range(3)]
+    folder = write_hits(tmp_path / "hits", made[:2], made[2:], generator_version=2).folder
+    config = configured(folder, **ROOMY)
+    assert open_events(config, print).description()["hits_generator_version"] == 2
+    (graphs,) = cache.iterdir()
+    assert len(open_events(dataclasses.replace(config, data=str(graphs)), print).sha256) == 64
 
 
 def test_other_graphs_of_the_same_hits_have_a_place_of_their_own(hits, cache):
@@ -319,7 +349,7 @@ def test_hits_that_nobody_gave_are_generated_once(cache, monkeypatch):
         made = [helix_event(np.random.default_rng(seed), 30) for seed in range(3)]
         return write_hits(folder, made[:2], made[2:]).folder
 
-    monkeypatch.setattr(module, "generate", generate)
+    monkeypatch.setattr(module.generator, "generate", generate)
     config = configured(pileup=7.0, noise=0.1, data_seed=5, **ROOMY)
     for _ in range(2):
         open_events(config, notes.append)
@@ -330,3 +360,48 @@ def test_hits_that_nobody_gave_are_generated_once(cache, monkeypatch):
     assert f"events are in {cache}/gnn_tracking-{settings.key()}" in notes
     assert notes[:2] == ["generating 2 training and 1 validation events", "generated 100 %"]
     assert len(list(cache.iterdir())) == 2
+
+
+def test_events_on_helices_are_made_on_request_and_say_so(cache):
+    config = configured(pileup=20.0, generator="helix", pad_nodes=4000, pad_edges=10_000)
+    notes: list[str] = []
+    events = open_events(config, notes.append)
+    assert events.description()["hits_generator"] == "hepbench helix"
+    assert f"events are in {module.cached_folder(config)}" in notes
+    assert module.cached_folder(config) != module.cached_folder(dataclasses.replace(config, generator="acts"))
+
+    # Hits and graphs can be carried to another machine and named there.
+    for folder in cache.iterdir():
+        assert open_events(dataclasses.replace(config, data=str(folder)), print).sha256 == events.sha256
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("kind", ["hits", "graphs"])
+def test_a_run_cannot_hide_that_its_events_are_on_helices(tmp_path, kind):
+    """The reverse is refused as well: a run that says so has them."""
+    names = {"helix": "hepbench helix", "acts": "hepbench trackml", "imported": None}
+    folders = {}
+    for name, generator in names.items():
+        folders[name] = tmp_path / name
+        if kind == "graphs":
+            store_graphs(folders[name], BOTH, hits_generator=generator)
+        else:
+            made = [helix_event(np.random.default_rng(seed), 30) for seed in range(3)]
+            write_hits(folders[name], made[:2], made[2:], **({"generator": generator} if generator else {}))
+    for name, generator, message in (
+        ("helix", "acts", "expected acts, got events of hepbench helix; add --set generator=helix, and"),
+        ("acts", "helix", "expected helix, got events of hepbench trackml; leave out --set generator=helix"),
+        ("imported", "helix", "expected helix, got events of files; leave out --set generator=helix"),
+    ):
+        with pytest.raises(DataError, match=rf"{name}: generator: {message}"):
+            open_events(configured(folders[name], generator=generator, **ROOMY), print)
+    for name, generator in (("helix", "helix"), ("acts", "acts"), ("imported", "acts")):
+        sizes = {} if kind == "graphs" else ROOMY
+        assert open_events(configured(folders[name], generator=generator, **sizes), print)
+
+
+def test_events_on_helices_of_an_older_version_are_refused(tmp_path):
+    versions = {"hits_generator": "hepbench helix", "hits_generator_version": 0}
+    folder = store_graphs(tmp_path / "old", BOTH, **versions)
+    with pytest.raises(DataError, match="expected hits_generator_version 1, got 0"):
+        open_events(configured(folder, generator="helix"), print)
