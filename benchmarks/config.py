@@ -12,6 +12,12 @@ from benchmarks.errors import UsageError
 
 PRECISIONS = ("float32", "float64", "mixed_bfloat16", "mixed_float16")
 
+# A preset NAME-small takes the very same step as the preset NAME, on fewer events and in fewer epochs. So it
+# measures the throughput of NAME on a machine that is too slow for all of NAME.
+SMALL = "-small"
+_COUNTS = ("epochs", "train_events", "validation_events", "pool_events")
+_LIMITS = ("min_", "max_loss")  # keys that begin so: fewer steps are enough, and they train to less
+
 
 def option(
     default: Any,
@@ -125,6 +131,10 @@ class TrainingConfig(RunConfig):
     inference_seconds: float = option(
         10.0, "seconds for which inference is repeated, at least", low=0.0, high=86_400.0
     )
+    min_steps: int = option(20, "steps of an epoch, at least", low=1, high=100_000_000)
+    max_loss: float = option(
+        0.0, "validation loss above which a run has no score; 0: any", low=0.0, high=1e12
+    )
     quiet_epoch_seconds: float = option(
         10.0, "seconds that a timed epoch of a quiet run takes, at least", low=0.0, high=86_400.0
     )
@@ -153,9 +163,10 @@ class TrainingConfig(RunConfig):
         """Returns the configuration of each rank, with the batch sizes that the ranks come to.
 
         Raises:
-            UsageError: The events of a step do not divide among the ranks, or are more than there are.
+            UsageError: The events of a step do not divide among the ranks, are more than there are, or leave
+                too few steps to an epoch.
         """
-        total = self.global_batch_size or self.batch_size * ranks
+        total = self.events_per_step(ranks)
         if total % ranks:
             raise UsageError(f"global_batch_size: expected a multiple of the {ranks} ranks, got {total}")
         if total > self.train_events:
@@ -165,16 +176,46 @@ class TrainingConfig(RunConfig):
             )
         config = dataclasses.replace(self, batch_size=total // ranks, global_batch_size=total)
         config.check()
+
+        # An epoch of a few steps measures how it begins and ends, more than it measures steps.
+        steps = -(-self.train_events // total)
+        if steps < self.min_steps:
+            raise UsageError(
+                f"train_events: expected at least {self.min_steps} steps in an epoch (min_steps), "
+                f"got {steps} of {total} events on {ranks} rank(s); "
+                f"--set train_events={self.min_steps * total}"
+            )
         return config
+
+    def events_per_step(self, ranks: int) -> int:
+        """Returns the number of events in a step of ``ranks`` ranks together."""
+        return self.global_batch_size or self.batch_size * ranks
 
     def learning_rate_factor(self, ranks: int) -> float:
         """Returns what ``lr_scaling`` multiplies the learning rate by, which is meant for ``batch_size``."""
-        ratio = (self.global_batch_size or self.batch_size * ranks) / self.batch_size
+        ratio = self.events_per_step(ranks) / self.batch_size
         return {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[self.lr_scaling]
 
     def size_summary(self) -> str:
         """Describes in words what decides how much memory a training takes."""
         return f"batch_size {self.batch_size} in {self.precision}"
+
+    def quality_failure(self, quality: Mapping[str, float]) -> str:
+        """Returns a line that says whether the loss is above ``max_loss``, or an empty string."""
+        if not self.max_loss or quality["loss"] <= self.max_loss:
+            return ""
+        return f"loss: expected at most {self.max_loss:g}, got {quality['loss']:.6g}"
+
+
+def step_differences(config: RunConfig, other: RunConfig) -> list[str]:
+    """Returns the keys in which two configurations differ, but for those that a NAME-small may change."""
+    return [
+        field.name
+        for field in dataclasses.fields(config)
+        if field.name not in _COUNTS
+        and not field.name.startswith(_LIMITS)
+        and getattr(config, field.name) != getattr(other, field.name)
+    ]
 
 
 def as_training(config: RunConfig, what: str) -> TrainingConfig:

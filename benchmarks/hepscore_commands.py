@@ -59,7 +59,7 @@ def hepscore_config(
     from hepscore_adapter.configuration import Target, configuration, references
 
     runs = references(paths, workloads, preset)
-    text = configuration(runs, Target(registries, gpus, repetitions, generation, single_score))
+    text = configuration(runs, preset, Target(registries, gpus, repetitions, generation, single_score))
     if output is None:
         click.echo(text, nl=False)
     else:

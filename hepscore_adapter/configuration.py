@@ -7,6 +7,7 @@ beside them.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.resources
 import json
 import re
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.config import SMALL
 from benchmarks.errors import UsageError
 from benchmarks.machine.provenance import DISTRIBUTION, package_version
 from benchmarks.report import machine
@@ -27,6 +29,8 @@ from hepscore_adapter.validate import summary_path, validate_summary
 # What hep-score accepts, and no slash at the end, at which docker would stumble.
 _REGISTRY = re.compile(r"(docker|dir|oras|https|shub)://[A-Za-z0-9:/\-_.~]*[A-Za-z0-9\-_.~]")
 _TOP_KEYS = {1: "hepscore_benchmark", 2: "hepscore"}  # of a configuration, by generation of hep-score
+# What a reference run may set otherwise than its preset. It changes neither a step nor the number of steps.
+_FREE_KEYS = ("data", "threads", "require_quiet")
 
 
 @dataclass(frozen=True)
@@ -97,17 +101,17 @@ def _kind(registry: str) -> str:
     return registry.partition("://")[0]
 
 
-def configuration(references: Sequence[RunResult], target: Target) -> str:
+def configuration(references: Sequence[RunResult], preset: str, target: Target) -> str:
     """Returns a complete configuration of hep-score, as YAML with comments.
 
     Args:
-        references: A run of each workload, all with the same preset; see ``references``.
+        references: A run of each workload, see ``references``.
+        preset: The preset that hep-score runs.
         target: What the configuration is written for.
 
     Raises:
         UsageError: This distribution is not installed, and so the images have no version.
     """
-    preset = references[0].config["preset"]
     registries = target.registries
     settings = {
         "name": f"{DISTRIBUTION}-{preset}-{'gpu' if target.gpus else 'cpu'}",
@@ -125,13 +129,13 @@ def configuration(references: Sequence[RunResult], target: Target) -> str:
         options = ["  options:", f"    container_uri: {_kind(registries[0])}"]
 
     lines = [
-        *(f"# {line}".rstrip() for line in _heading(references, target)),
+        *(f"# {line}".rstrip() for line in _heading(references, preset, target)),
         f"{_TOP_KEYS[target.generation]}:",
         "  settings:",
         *(f"    {key}: {json.dumps(value)}" for key, value in settings.items()),
         *options,
         "  benchmarks:",
-        *(line for run in references for line in _block(run, target)),
+        *(line for run in references for line in _block(run, preset, target)),
     ]
     return "\n".join(lines) + "\n"
 
@@ -142,10 +146,12 @@ def references(paths: Iterable[Path], workloads: Sequence[str], preset: str) -> 
     Args:
         paths: ``result.json`` files, or their folders; none: those that come with this distribution.
         workloads: Names; none: those of ``paths``, or all.
-        preset: What every run of a configuration, and so every reference run, has as preset.
+        preset: What every run of a configuration has as preset. A reference run has the same one, or the one
+            with ``SMALL`` at the end of its name.
 
     Raises:
-        UsageError: A run cannot be read, has no score or another preset; or there is not one a workload.
+        UsageError: A run cannot be read, has no score, another preset or changed settings; or there is not
+            one a workload.
     """
     runs = [_read(path / "result.json" if path.is_dir() else path) for path in paths]
     names = list(dict.fromkeys(workloads or [run.workload for run in runs] or REGISTRY))
@@ -154,9 +160,9 @@ def references(paths: Iterable[Path], workloads: Sequence[str], preset: str) -> 
     if not runs:
         runs = [_shipped(name, preset) for name in names]
 
-    # A reference of another preset would compare two different amounts of work.
+    # A reference of another preset would compare two different steps.
     for run in runs:
-        if run.config["preset"] != preset:
+        if run.config["preset"] not in (preset, preset + SMALL):
             expected, actual = f"a run of {run.workload} with preset {preset}", run.config["preset"]
             raise UsageError(f"--reference: expected {expected}, got preset {actual}")
     if sorted(run.workload for run in runs) != sorted(names):
@@ -178,23 +184,41 @@ def _read(path: Path) -> RunResult:
         validate_summary(summary(result), result)
     except ValueError as error:
         raise UsageError(f"--reference {path}: {error}") from None
+    if changes := _changes(result):
+        name = result.config["preset"]
+        raise UsageError(
+            f"--reference {path}: expected preset {name} with no key changed but {', '.join(_FREE_KEYS)}, "
+            f"got {', '.join(changes)}; make it with `{_run(result.workload, name)}`"
+        )
     return result
 
 
+def _changes(run: RunResult) -> list[str]:
+    """Returns each key with another value than the run's preset has now, as ``KEY VALUE``."""
+    preset = dataclasses.asdict(choose("preset", run.config["preset"], presets(run.workload)))
+    keys = {key for key, value in preset.items() if key in run.config and run.config[key] != value}
+
+    # Every run decides on the batch of all ranks, and on what its preset leaves open.
+    keys -= {"global_batch_size", *run.config.get("resolved", ())}
+    keys |= set(run.config.get("changed", ()))
+    return [f"{key} {run.config[key]}" for key in sorted(keys - set(_FREE_KEYS))]
+
+
 def _shipped(workload: str, preset: str) -> RunResult:
-    file = importlib.resources.files("hepscore_adapter") / f"configs/reference/{workload}-{preset}.json"
-    with importlib.resources.as_file(file) as path:
-        if path.exists():
-            return _read(path)
+    """Reads the reference run of a preset that is shipped, or that of the preset's small one."""
+    folder = importlib.resources.files("hepscore_adapter") / "configs/reference"
+    for name in (preset, preset + SMALL):
+        with importlib.resources.as_file(folder / f"{workload}-{name}.json") as path:
+            if path.exists():
+                return _read(path)
     raise UsageError(
         f"no reference run of {workload} with preset {preset} comes with {DISTRIBUTION}; make one with "
         f"`{_run(workload, preset)}` and name it: --reference {_folder(workload)}"
     )
 
 
-def _heading(references: Sequence[RunResult], target: Target) -> Iterable[str]:
+def _heading(references: Sequence[RunResult], preset: str, target: Target) -> Iterable[str]:
     """Yields the comment at the top: what the file is, what its score means, and how it is made again."""
-    preset = references[0].config["preset"]
     yield f"hep-score configuration, written by `hepbench hepscore config` of {DISTRIBUTION} {_version()}."
     yield ""
     yield "    hep-score -f THIS_FILE OUTDIR"
@@ -210,10 +234,10 @@ def _heading(references: Sequence[RunResult], target: Target) -> Iterable[str]:
     yield ""
 
     # The commands can be copied as they are.
-    yield "To refer to another machine, run there and write this file anew:"
+    yield "To refer to another machine, run there and write this file again:"
     yield ""
     for run in references:
-        yield f"    {_run(run.workload, preset)}"
+        yield f"    {_run(run.workload, run.config['preset'])}"
     yield f"    hepbench hepscore config --preset {preset} {target.options()} \\"
     yield "        " + " ".join(f"--reference {_folder(run.workload)}" for run in references)
     yield ""
@@ -225,12 +249,12 @@ def _heading(references: Sequence[RunResult], target: Target) -> Iterable[str]:
         yield f"This file takes the images from {target.registries[0]}; -m and -i choose another registry."
 
 
-def _block(reference: RunResult, target: Target) -> Iterable[str]:
+def _block(reference: RunResult, preset: str, target: Target) -> Iterable[str]:
     """Yields one benchmark. hep-score drops arguments with other characters than letters, digits, - and _."""
     workload, single = reference.workload, target.single_score
     content = summary(reference, request=Request(gpu_score=single))
     scores = content["report"]["wl-scores"]
-    arguments = {"preset": reference.config["preset"]}
+    arguments: dict[str, Any] = {"preset": preset}
 
     # Such a configuration has the options of hep-score's GPU workloads, and their names of images.
     if single:
@@ -244,7 +268,7 @@ def _block(reference: RunResult, target: Target) -> Iterable[str]:
     yield f"    {benchmark}:"
     yield f"      version: {json.dumps(f'v{_version()}')}"
     yield f"      results_file: {summary_path(workload, Path()).name}"
-    yield from (f"      # {line}" for line in _origin(reference, content, scores))
+    yield from (f"      # {line}" for line in _origin(reference, preset, content, scores))
     yield "      ref_scores:"
     for name, score in scores.items():
         yield f"        {name}: {float(f'{score:.6g}')}"
@@ -255,7 +279,9 @@ def _block(reference: RunResult, target: Target) -> Iterable[str]:
         yield f"        {key}: {value}"
 
 
-def _origin(reference: RunResult, content: Mapping[str, Any], scores: Iterable[str]) -> Iterable[str]:
+def _origin(
+    reference: RunResult, preset: str, content: Mapping[str, Any], scores: Iterable[str]
+) -> Iterable[str]:
     """Yields lines that say where the reference scores come from."""
     app, changes = content["app"], content["run_info"]["changed_settings"]
     settings = ", ".join(f"{key} {value}" for key, value in changes.items())
@@ -265,7 +291,9 @@ def _origin(reference: RunResult, content: Mapping[str, Any], scores: Iterable[s
     git = app["git"] or {"commit": "no checkout", "dirty": False}
     commit = f"{git['commit'][:12]}{' with changes' if git['dirty'] else ''}"
     yield f"{machine(reference.provenance)}; hepbench {app['version']} ({commit})"
-    yield f"preset {reference.config['preset']}{f' but for {settings}' if settings else ''}"
+    name = reference.config["preset"]
+    same_step = "" if name == preset else f", which takes the step of {preset} on fewer events"
+    yield f"preset {name}{f' but for {settings}' if settings else ''}{same_step}"
     yield f"(max - min) / median: {spreads}"
 
 

@@ -24,6 +24,8 @@ TINY = TINY_DATA | {
     "batch_size": 2,
     "epochs": 3,
     "min_accuracy": 0,
+    "max_loss": 0,
+    "min_steps": 1,
     "inference_seconds": 0,
 }
 
@@ -45,6 +47,8 @@ TINY_TRACKS = TINY_TRACKS_DATA | {
     "epochs": 3,
     "batch_size": 2,
     "min_auc": 0,
+    "max_loss": 0,
+    "min_steps": 1,
     "inference_seconds": 0,
 }
 

@@ -142,14 +142,24 @@ def plan_runs(resolved: Resolved, ranks: Sequence[int], mode: str, cores: int) -
         batch_size = _training_config(resolved).for_ranks(most).batch_size * fewest
         runs[f"global_batch_size={batch_size}"] = (_with_global_batch(resolved, batch_size), fewest)
 
-    # A short step at the end of an epoch would take another time for each event than the others.
-    step_sizes = [_training_config(run).for_ranks(count).global_batch_size for run, count in runs.values()]
-    if config.train_events % (common := math.lcm(*step_sizes)):
-        suitable = max(1, config.train_events // common) * common
+    # A short step at the end of an epoch would take another time for each event than the others. Whatever is
+    # wrong with the number of events, the line names one that suits all of the runs.
+    step_sizes = [_training_config(run).events_per_step(count) for run, count in runs.values()]
+    common = math.lcm(*step_sizes)
+    fewest_events = math.ceil(config.min_steps * max(step_sizes) / common) * common
+    suitable = max(fewest_events, config.train_events // common * common)
+    if config.train_events % common:
         raise UsageError(
             f"train_events: expected a multiple of {common}, so that no step is short on any of these ranks, "
             f"got {config.train_events}; --set train_events={suitable}"
         )
+    if config.train_events < fewest_events:
+        raise UsageError(
+            f"train_events: expected at least {config.min_steps} steps in an epoch (min_steps) on any of "
+            f"these ranks, got {config.train_events // max(step_sizes)}; --set train_events={suitable}"
+        )
+    for run, count in runs.values():
+        _training_config(run).for_ranks(count)
     return {
         name: PlannedRun(run, (f"--ranks={count}",), cores // most * count)
         for name, (run, count) in runs.items()

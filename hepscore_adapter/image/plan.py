@@ -210,7 +210,7 @@ def _train_events(events: int, config: TrainingConfig) -> int:
     """Returns the training events of an epoch with ``events`` for each thread.
 
     Raises:
-        UsageError: The preset has fewer events, or they fill no batch.
+        UsageError: The preset has fewer events, or they are not enough for its fewest steps.
     """
     count = events * config.threads
     if count > config.train_events:
@@ -218,10 +218,10 @@ def _train_events(events: int, config: TrainingConfig) -> int:
             f"--events: expected at most {config.train_events // config.threads} for {config.threads} "
             f"thread(s), because the preset has {config.train_events} training events, got {events}"
         )
-    if count < config.global_batch_size:
+    if count < config.min_steps * config.global_batch_size:
         raise UsageError(
-            f"--events: expected a batch of {config.global_batch_size} or more, got {events} x "
-            f"{config.threads} thread(s); raise --events or lower --batch-size"
+            f"--events: expected at least {config.min_steps} step(s) of {config.global_batch_size} events, "
+            f"got {events} x {config.threads} thread(s); raise --events or lower --batch-size"
         )
     return count
 
@@ -237,21 +237,20 @@ def _gpu_identifiers(copies: int, gpus: int | None) -> tuple[str, ...]:
         UsageError: Several copies would share a GPU by accident.
         RunFailedError: Fewer GPUs are visible.
     """
-    handles = nvml.visible_handles()
+    devices = nvml.assignable_devices()
     if gpus is None:
-        if copies > 1 and handles:
+        if copies > 1 and devices:
             raise UsageError(
                 f"{copies} copies would share a GPU; say with --gpus how many each has to itself, "
                 "or hide the GPUs with --mode cpu"
             )
         return ()
 
-    if copies * gpus > len(handles):
+    if copies * gpus > len(devices):
         faults = [fault for fault in (nvml.unavailable(), *nvml.faults()) if fault]
         reason = f" ({', '.join(faults)})" if faults else ""
         raise RunFailedError(
-            f"expected {copies * gpus} GPU(s), {gpus} for each of {copies}, got {len(handles)}{reason}"
+            f"expected {copies * gpus} GPU(s), {gpus} for each of {copies}, got {len(devices)}{reason}"
             "; start the container with GPUs (docker --gpus all, apptainer --nv) or use --mode cpu"
         )
-    identifiers = [str(nvml.read("nvmlDeviceGetUUID", gpu) or index) for index, gpu in handles.items()]
-    return tuple(identifiers[: copies * gpus])
+    return tuple(devices[: copies * gpus])

@@ -82,7 +82,7 @@ def test_show_lays_flags_over_assignments_over_a_file_over_a_preset(tmp_path: Pa
     assert lines[0] == "mlpf, preset hepscore"
     values = {line.split(" = ")[0].strip(): line.split(" = ")[1] for line in lines[1:-1]}
     for key, value, origin in (
-        ("train_events", "1100", "preset hepscore"),
+        ("train_events", "5120", "preset hepscore"),
         ("seed", "7", str(file)),
         ("batch_size", "8", "--set"),
         ("epochs", "9", "--epochs"),

@@ -1,16 +1,16 @@
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.config import RunConfig
+from benchmarks.config import RunConfig, TrainingConfig, step_differences
 from benchmarks.errors import UsageError
 from benchmarks.resolution import Resolved, choose, resolve
 from benchmarks.workloads.mlpf.config import PRESETS, MLPFConfig
 
-BASE = MLPFConfig(epochs=4, batch_size=2, train_events=10, pad_to=256, bin_size=64)
+BASE = MLPFConfig(epochs=4, batch_size=2, train_events=10, pad_to=256, bin_size=64, min_steps=1)
 
 
 def layered(*assignments: str, text: str | bytes = "", tmp: Path | None = None, **flags: object) -> Resolved:
@@ -89,7 +89,9 @@ def test_an_unknown_key_names_the_nearest_and_its_layer(tmp_path: Path) -> None:
 def test_an_unknown_preset_names_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"^unknown preset 'smok': did you mean 'smoke'\?$"):
         choose("preset", "smok", PRESETS)
-    with pytest.raises(UsageError, match=r"^unknown preset '': expected one of: full, hepscore, smoke, "):
+    with pytest.raises(
+        UsageError, match=r"^unknown preset '': expected one of: full, hepscore, hepscore-small, smoke"
+    ):
         choose("preset", "", PRESETS)
     assert choose("preset", "smoke", PRESETS) is PRESETS["smoke"]
 
@@ -261,6 +263,27 @@ def test_a_global_batch_is_shared_out_among_the_ranks() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("assignments", "ranks", "steps", "batch", "suitable"),
+    [
+        (["train_events=38"], 1, 19, 2, 40),
+        (["train_events=39"], 2, 10, 4, 80),
+        (["train_events=100", "global_batch_size=8"], 4, 13, 8, 160),
+    ],
+)
+def test_an_epoch_of_few_steps_is_refused_with_the_number_of_events_that_would_do(
+    assignments: list[str], ranks: int, steps: int, batch: int, suitable: int
+) -> None:
+    """A last step that is short is a step, too."""
+    with pytest.raises(UsageError) as caught:
+        layered("min_steps=20", *assignments).config.for_ranks(ranks)
+    assert str(caught.value) == (
+        f"train_events: expected at least 20 steps in an epoch (min_steps), got {steps} of {batch} events "
+        f"on {ranks} rank(s); --set train_events={suitable}"
+    )
+    layered("min_steps=20", *assignments[1:], f"train_events={suitable}").config.for_ranks(ranks)
+
+
 def test_the_batch_of_a_rank_and_that_of_all_contradict_each_other() -> None:
     line = "batch_size and global_batch_size contradict each other; leave one of them out"
     assert refusal("batch_size=2", global_batch_size="4") == line
@@ -302,3 +325,20 @@ def test_a_configuration_of_no_workload_foretells_nothing() -> None:
         RunConfig().expected_memory_bytes()
     with pytest.raises(NotImplementedError):
         RunConfig().quality_failure({})
+
+
+def test_a_training_can_ask_for_a_low_loss_and_asks_for_none_by_itself() -> None:
+    strict = TrainingConfig(max_loss=0.5)
+    assert strict.quality_failure({"loss": 0.5}) == ""
+    assert strict.quality_failure({"loss": 0.50002}) == "loss: expected at most 0.5, got 0.50002"
+    assert strict.quality_failure({"loss": float("nan")}) == "loss: expected at most 0.5, got nan"
+    assert TrainingConfig().quality_failure({"loss": 1e9}) == ""
+
+
+def test_a_step_does_not_depend_on_counts_and_limits() -> None:
+    """Bounds of a quiet machine are no limits of the training: a preset and its small one share them."""
+    counts = {"epochs": 5, "train_events": 9, "validation_events": 3, "pool_events": 7}
+    limits = {"min_steps": 2, "min_accuracy": 0.1, "max_loss": 3.0}
+    assert step_differences(BASE, replace(BASE, **counts, **limits)) == []
+    others = replace(BASE, epochs=5, batch_size=1, quiet_epoch_seconds=0.0, max_spread=0.5)
+    assert step_differences(BASE, others) == ["max_spread", "batch_size", "quiet_epoch_seconds"]

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.config import as_training
 from benchmarks.result import RunResult
-from benchmarks.verdict import verdict
+from benchmarks.verdict import SHORT_SECONDS, Verdict, verdict
+from benchmarks.workload import REGISTRY, presets
 from tests.results import epoch, inference, result
 
 BOUNDS = {
@@ -73,6 +75,24 @@ def test_a_short_epoch_is_a_reason_where_the_preset_says_so_and_a_remark_elsewhe
     judged = verdict(lenient)
     assert judged.word == "quiet"
     assert judged.remarks == ("train: a repetition takes 5 s; under 10 s, clocks may not have settled",)
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds", "words"),
+    [(name, 9.0, "disturbed") for name in REGISTRY] + [(name, 11.0, "quiet") for name in REGISTRY],
+)
+def test_an_epoch_under_ten_seconds_disturbs_what_is_published(name: str, seconds: float, words: str) -> None:
+    """The presets that are scored say so, and ``smoke`` remarks on it."""
+    steady = run(epochs=(epoch(0, 100, seconds, warmup=True), *(epoch(i, 100, seconds) for i in (1, 2, 3))))
+
+    def judged(preset: str) -> Verdict:
+        bound = as_training(presets(name)[preset], "a verdict").quiet_epoch_seconds
+        return verdict(dataclasses.replace(steady, config={**steady.config, "quiet_epoch_seconds": bound}))
+
+    for preset in ("hepscore", "hepscore-small"):
+        assert judged(preset).word == words
+    assert judged("smoke").word == "quiet"
+    assert len(judged("smoke").remarks) == (seconds < SHORT_SECONDS)
 
 
 def test_two_repetitions_are_too_few_to_tell() -> None:

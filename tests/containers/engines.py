@@ -24,7 +24,7 @@ HARD = (
 )
 # The least load that a trained model stays above its preset's floor with.
 SMALL = {
-    "mlpf": ("--epochs", "2", "--batch-size", "2", "--events", "2"),
+    "mlpf": ("--epochs", "2"),
     "gnn_tracking": ("--epochs", "6"),
 }
 
@@ -89,6 +89,7 @@ class _Image:
 
     workload: str
     long: ClassVar[tuple[str, ...]] = ()
+    events: ClassVar[int] = 32
 
     @property
     def small(self) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ def stage(folder: Path, failures: int = 0, retries: int = 0, gpus: int = 0, **ar
     stand_in.install(folder / "bin", {"mlpf-bmk": staged.summary}, failures)
 
     target = Target(("dir:///images",), gpus=gpus, repetitions=2)
-    content = yaml.safe_load(configuration([result()], target))
+    content = yaml.safe_load(configuration([result()], "small", target))
     content["hepscore_benchmark"]["settings"]["retries"] = retries
     content["hepscore_benchmark"]["benchmarks"]["mlpf-bmk"]["args"].update(arguments)
     staged.configuration.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")

@@ -10,26 +10,44 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks.config import as_training
 from benchmarks.files import write_json
 from benchmarks.machine import nvml
 from benchmarks.machine.provenance import package_version
 from benchmarks.result import RunResult
-from benchmarks.workload import REGISTRY
+from benchmarks.workload import REGISTRY, presets
 from hepscore_adapter.image.entrypoint import parse
 from hepscore_adapter.image.plan import Image, make_plan
 from hepscore_adapter.summary import summary
 from tests.command import hepbench, refused
-from tests.results import provenance, result
+from tests.results import epoch, provenance, result
 
 CONFIGS = importlib.resources.files("hepscore_adapter") / "configs"
-SHIPPED = {"hepscore-gpu.yaml": 1, "hepscore-gpu-cpuonly.yaml": 0}
+SHIPPED = {"hepscore-gpu.yaml": ("hepscore", 1), "hepscore-gpu-cpuonly.yaml": ("hepscore-small", 0)}
 VERSION = f"v{package_version('hepbench')}"
 
 
 def reference(workload: str = "mlpf", preset: str = "smoke", **changes: Any) -> RunResult:
-    """Training at 20 events/s, inference at 50."""
-    run = result(workload=workload, **changes)
-    return dataclasses.replace(run, config={**run.config, "workload": workload, "preset": preset})
+    """Training at 20 events/s, inference at 50, with the settings of the preset."""
+    config = as_training(presets(workload)[preset], "a reference")
+    settled = {"xla": "off", "deterministic": "on", "threads": 2}
+    timed = [100, 300, *[200] * (config.epochs - 3)]
+    run = result(
+        workload=workload,
+        config={
+            **dataclasses.asdict(config),
+            **settled,
+            **{"workload": workload, "preset": preset, "changed": [], "resolved": ["xla", "deterministic"]},
+        },
+        epochs=(epoch(0, 100, warmup=True), *(epoch(i, events) for i, events in enumerate(timed, start=1))),
+        seed=config.seed,
+    )
+    return dataclasses.replace(run, **changes)
+
+
+def with_settings(run: RunResult, **settings: Any) -> RunResult:
+    """Returns the run as if somebody had set keys of its configuration."""
+    return dataclasses.replace(run, config={**run.config, **settings, "changed": list(settings)})
 
 
 def written(folder: Path, run: RunResult) -> Path:
@@ -169,14 +187,68 @@ def test_the_version_is_text_in_quotes(runs: list[str]) -> None:
 
 
 def test_the_file_says_where_its_reference_scores_come_from(tmp_path: Path) -> None:
-    run = reference()
-    changed = {**run.config, "train_events": 64, "changed": ["data", "train_events"], "data": "/somewhere"}
-    folder = written(tmp_path / "ref", dataclasses.replace(run, config=changed))
-    text = config("--preset=smoke", "--reference", folder)
+    run = with_settings(reference(), data="/somewhere", threads=1)
+    text = config("--preset=smoke", "--reference", written(tmp_path / "ref", run))
     assert "# Example CPU, 2 of 2 cores; hepbench 1.2.3 (c0ffee00c0ff)\n" in text
-    assert "# preset smoke but for train_events 64\n" in text
+    assert "# preset smoke but for threads 1\n" in text
     # Training at 10, 20 and 30 events/s, inference at 40, 50 and 60.
     assert "# (max - min) / median: train 100.0% of 3, infer 40.0% of 3\n" in text
+
+
+def test_a_run_of_the_small_preset_is_a_reference_for_the_whole_one(tmp_path: Path) -> None:
+    """The file says so, and the command to measure on another machine names the preset that was run."""
+    folder = written(tmp_path / "ref", reference(preset="hepscore-small"))
+    text = config("--reference", folder)
+    block = yaml.safe_load(text)["hepscore_benchmark"]["benchmarks"]["mlpf-bmk"]
+    assert (block["args"]["preset"], block["ref_scores"]) == ("hepscore", {"train": 20.0, "infer": 50.0})
+    assert 'name: "hepbench-hepscore-gpu"\n' in text
+    assert "# preset hepscore-small, which takes the step of hepscore on fewer events\n" in text
+    assert "#     hepbench run mlpf --preset hepscore-small --output REFERENCE/mlpf\n" in text
+    assert "#     hepbench hepscore config --preset hepscore --gpus 1 " in text
+
+    # For itself it is a reference like any other, and the whole preset is none for the small one.
+    text = config("--preset=hepscore-small", "--reference", folder)
+    assert "# preset hepscore-small\n" in text
+    whole = written(tmp_path / "whole", reference(preset="hepscore"))
+    answer = hepbench("hepscore", "config", "--preset=hepscore-small", "--reference", whole)
+    assert refused(answer, code=2) == (
+        "--reference: expected a run of mlpf with preset hepscore-small, got preset hepscore"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"min_accuracy": 0.0}, "min_accuracy 0.0"),
+        ({"train_events": 32, "data": "/d", "threads": 1, "require_quiet": True}, "train_events 32"),
+        ({"xla": "on"}, "xla on"),
+        ({"global_batch_size": 8, "learning_rate": 0.1}, "global_batch_size 8, learning_rate 0.1"),
+    ],
+)
+def test_a_reference_with_other_settings_than_its_preset_is_refused(
+    settings: dict[str, Any], expected: str, tmp_path: Path
+) -> None:
+    folder = written(tmp_path / "ref", with_settings(reference(), **settings))
+    answer = hepbench("hepscore", "config", "--preset=smoke", "--reference", folder)
+    assert refused(answer, code=2) == (
+        f"--reference {folder / 'result.json'}: expected preset smoke with no key changed but data, threads, "
+        f"require_quiet, got {expected}; make it with "
+        "`hepbench run mlpf --preset smoke --output REFERENCE/mlpf`"
+    )
+
+
+def test_a_reference_from_before_its_preset_changed_is_refused(tmp_path: Path) -> None:
+    """The run itself changed no key: it says nothing of the preset as it is now."""
+    run = reference()
+    folder = written(tmp_path / "ref", dataclasses.replace(run, config={**run.config, "pileup": 29.0}))
+    answer = hepbench("hepscore", "config", "--preset=smoke", "--reference", folder)
+    assert "require_quiet, got pileup 29.0; make it" in refused(answer, code=2)
+
+
+def test_the_ranks_of_a_reference_decide_on_the_batch_of_all(tmp_path: Path) -> None:
+    run = reference(world_size=2)
+    run = dataclasses.replace(run, config={**run.config, "global_batch_size": 8})
+    assert "# preset smoke\n" in config("--preset=smoke", "--reference", written(tmp_path / "ref", run))
 
 
 @pytest.mark.parametrize(
@@ -210,7 +282,8 @@ def test_a_reference_machine_without_gpus_is_named_as_such(
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_shipped_configurations_are_those_that_the_command_writes(name: str) -> None:
     shipped = CONFIGS.joinpath(name).read_text(encoding="utf-8")
-    assert config(f"--gpus={SHIPPED[name]}") == shipped, "run `make configs`"
+    preset, gpus = SHIPPED[name]
+    assert config(f"--preset={preset}", f"--gpus={gpus}") == shipped, "run `make configs`"
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -225,14 +298,15 @@ def test_the_shipped_configurations_follow_the_rules_of_hep_score(name: str) -> 
         assert block["results_file"] == f"{benchmark.removesuffix('-bmk').replace('-', '_')}_summary.json"
         assert set(block["ref_scores"]) == {"train", "infer"}
         assert all(isinstance(score, float) and score > 0 for score in block["ref_scores"].values())
-        assert block.get("gpu", False) is bool(SHIPPED[name])  # anything but true means no GPU
+        assert block.get("gpu", False) is bool(SHIPPED[name][1])  # anything but true means no GPU
+        assert block["args"]["preset"] == SHIPPED[name][0]
         for key, value in block["args"].items():
             assert re.fullmatch(r"[A-Za-z0-9_-]+ [A-Za-z0-9_-]+", f"{key} {value}")
 
 
 @pytest.mark.parametrize("workload", REGISTRY)
-@pytest.mark.parametrize("preset", ["smoke", "hepscore"])
-def test_the_reference_runs_that_come_along_are_enough(workload: str, preset: str) -> None:
+@pytest.mark.parametrize("preset", ["smoke", "hepscore", "hepscore-small"])
+def test_the_reference_runs_that_are_shipped_are_enough(workload: str, preset: str) -> None:
     content = yaml.safe_load(config("--workload", workload, "--preset", preset))
     (block,) = content["hepscore_benchmark"]["benchmarks"].values()
     assert block["args"]["preset"] == preset
@@ -262,25 +336,28 @@ WRONG = {
         "--reference: expected one run of each of gnn_tracking, got mlpf, gnn_tracking",
     ),
     "no registry": (
-        ["--preset=smoke", "--registry=localhost/hepbench"],
+        ["--preset=smoke", "{mlpf}", "--registry=localhost/hepbench"],
         "--registry: expected docker://HOST/PATH",
     ),
     "slash at the end": (
-        ["--preset=smoke", "--registry=dir:///images/"],
+        ["--preset=smoke", "{mlpf}", "--registry=dir:///images/"],
         "--registry: expected docker://HOST/PATH",
     ),
-    "blank": (["--preset=smoke", "--registry=dir:///my images"], "--registry: expected docker://HOST/PATH"),
+    "blank": (
+        ["--preset=smoke", "{mlpf}", "--registry=dir:///my images"],
+        "--registry: expected docker://HOST/PATH",
+    ),
     "two registries for one": (
-        ["--preset=smoke", "--registry=docker://host/p", "--registry=dir:///images"],
+        ["--preset=smoke", "{mlpf}", "--registry=docker://host/p", "--registry=dir:///images"],
         "--registry: hep-score 1.5 reads one registry, got 2; write a file for each of them, or use "
         "--generation 2",
     ),
     "two of a kind": (
-        ["--preset=smoke", "--generation=2", "--registry=dir:///a", "--registry=dir:///b"],
+        ["--preset=smoke", "{mlpf}", "--generation=2", "--registry=dir:///a", "--registry=dir:///b"],
         "--registry: expected one registry of each kind, got 2 x dir://",
     ),
     "single score of a CPU": (
-        ["--preset=smoke", "--single-score", "--gpus=0"],
+        ["--preset=smoke", "{mlpf}", "--single-score", "--gpus=0"],
         "--single-score: only runs on GPUs have this score; expected --gpus 1 or more, got --gpus 0",
     ),
     "unknown generation": (
@@ -328,7 +405,7 @@ def test_a_folder_without_a_result_is_no_reference(tmp_path: Path) -> None:
     assert refused(answer, code=2) == f"--reference {tmp_path / 'result.json'}: {expected}"
 
 
-def test_a_configuration_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+def test_a_configuration_that_cannot_be_written_leaves_nothing(runs: list[str], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    answer = hepbench("hepscore", "config", "--preset=smoke", "--output", tmp_path / "file" / "x.yaml")
+    answer = hepbench("hepscore", "config", "--preset=smoke", *runs, "--output", tmp_path / "file" / "x.yaml")
     assert "Not a directory" in refused(answer, code=1)

@@ -41,6 +41,7 @@ class LineConfig(TrainingConfig):
     min_accuracy: float = option(0.0, "floor", low=0, high=1)
     inference_seconds: float = option(0.0, "seconds of inference", low=0, high=60)
     quiet_epoch_seconds: float = option(0.0, "seconds of an epoch", low=0, high=60)
+    min_steps: int = option(1, "steps of an epoch", low=1, high=100)
 
     def expected_memory_bytes(self) -> int:
         return self.batch_size * self.event_bytes
@@ -55,7 +56,7 @@ PRESETS = {
     "smoke": LineConfig(),
     "eight": LineConfig(train_events=8),
     "slow": LineConfig(train_events=8, wait=1.0, epochs=100),
-    "steady": LineConfig(train_events=4, wait=0.5, epochs=3),
+    "steady": LineConfig(train_events=4, wait=0.5, epochs=3, inference_seconds=3.5),
     "nan": LineConfig(train_events=8, trouble="nan"),
     "floor": LineConfig(min_accuracy=1.0, epochs=2),
 }

@@ -73,6 +73,15 @@ def test_the_numbers_are_sorted() -> None:
     assert parse_rank_counts("4, 1,2") == [1, 2, 4]
 
 
+def test_the_number_of_events_that_a_refusal_names_is_not_refused() -> None:
+    """Three steps of 6 events are 18, in steps of 4 one would be short: it takes a multiple of 12."""
+    settings = ["global_batch_size=6", "min_steps=3"]
+    with pytest.raises(UsageError, match=r"--set train_events=24$"):
+        plan_runs(configured(*settings, "train_events=18"), [2, 3], "strong", 3)
+    runs = plan_runs(configured(*settings, "train_events=24"), [2, 3], "strong", 3)
+    assert [events for *_, events in shape(runs).values()] == [6, 6, 4]
+
+
 def shape(runs: dict[str, PlannedRun]) -> dict[str, tuple[tuple[str, ...], int, int, int]]:
     """Returns the options, cores and events of a step of each run, as configured and of all ranks."""
     shapes = {}
@@ -132,6 +141,18 @@ WRONG = {
         "weak",
         "train_events: expected a multiple of 8, so that no step is short on any of these ranks, got 20; "
         "--set train_events=16",
+    ),
+    "a short step, and few of them": (
+        ["train_events=20", "min_steps=5"],
+        "weak",
+        "train_events: expected a multiple of 8, so that no step is short on any of these ranks, got 20; "
+        "--set train_events=40",
+    ),
+    "few steps on the most ranks": (
+        ["train_events=16", "min_steps=5"],
+        "weak",
+        "train_events: expected at least 5 steps in an epoch (min_steps) on any of these ranks, got 2; "
+        "--set train_events=40",
     ),
 }
 

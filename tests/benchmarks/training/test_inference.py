@@ -1,16 +1,23 @@
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 
+from benchmarks.ranks.place import Place
+from benchmarks.ranks.world import World
 from benchmarks.training import inference
 from benchmarks.training.inference import PASSES, SINGLE_EVENTS, measure
 from benchmarks.workload import Batch, Purpose
 from tests.line import LineConfig, backend
 from tests.line.workload import LineEvents
+
+T = TypeVar("T")
 
 
 class Predict:
@@ -54,6 +61,41 @@ def test_inference_is_repeated_until_it_took_long_enough() -> None:
     assert figures["events_per_pass"] == 1
     assert figures["events_per_second"]["count"] == len(figures["pass_seconds"])
     assert 0 <= figures["input_wait_fraction"] <= 1
+
+
+class Threads(World):
+    """One of two ranks that are threads of this process."""
+
+    def __init__(self, rank: int, meeting: threading.Barrier, board: dict[int, Any]) -> None:
+        super().__init__(Place(rank, 2))
+        self._meeting, self._board = meeting, board
+
+    def barrier(self) -> None:
+        self._meeting.wait(timeout=10)
+
+    def gather(self, value: T) -> list[T]:
+        self._board[self.rank] = value
+        self.barrier()
+        values = [self._board[rank] for rank in range(self.size)]
+        self.barrier()
+        return values
+
+
+def test_all_ranks_repeat_inference_until_it_took_long_enough() -> None:
+    """One rank takes 40 ms for a pass and the other next to nothing: both stop after the same pass."""
+    meeting, board = threading.Barrier(2), dict[int, Any]()
+
+    def figures(rank: int) -> dict[str, Any]:
+        predict = Predict(event_seconds=0.04 * rank)
+        world = Threads(rank, meeting, board)
+        return measure(backend, predict, events(1), 1, world, seconds=0.3)["batch"]
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(figures, range(2))
+    assert first["pass_seconds"] == second["pass_seconds"]
+    assert PASSES < len(first["pass_seconds"]) <= 8
+    assert sum(first["pass_seconds"]) >= 0.3
+    assert first["events_per_pass"] == 2
 
 
 def test_targets_are_neither_built_nor_sent_to_the_device(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,9 @@ import typing
 import pytest
 
 from benchmarks import workload
-from benchmarks.config import PRECISIONS, RunConfig
+from benchmarks.config import PRECISIONS, SMALL, RunConfig, TrainingConfig, step_differences
 from benchmarks.resolution import resolve
+from benchmarks.verdict import ENOUGH_REPETITIONS
 from benchmarks.workload import REGISTRY, Events, Metrics, Workload, describe, presets
 
 PRESETS = [(name, preset) for name in REGISTRY for preset in presets(name)]
@@ -29,7 +30,7 @@ def test_its_first_line_says_what_it_is(name: str) -> None:
 
 @every_workload
 def test_it_has_the_presets_that_people_ask_for(name: str) -> None:
-    assert {"smoke", "hepscore"} <= presets(name).keys()
+    assert {"smoke", "hepscore", f"hepscore{SMALL}"} <= presets(name).keys()
     assert len({type(preset) for preset in presets(name).values()}) == 1
 
 
@@ -60,6 +61,36 @@ def test_a_preset_is_a_configuration_that_can_run(name: str, preset: str) -> Non
     config.check()
     values = [f"{field.name}={getattr(config, field.name)}" for field in dataclasses.fields(config)]
     assert resolve(preset, config, assignments=values).config == config
+
+
+@every_workload
+def test_a_small_preset_takes_the_very_step_of_the_whole_one(name: str) -> None:
+    """So that a run of it gives the throughput of the whole one, in less time."""
+    all_presets = presets(name)
+    small_presets = [preset for preset in all_presets if preset.endswith(SMALL)]
+    assert small_presets
+    for preset in small_presets:
+        small, whole = all_presets[preset], all_presets[preset.removesuffix(SMALL)]
+        assert step_differences(small, whole) == []
+        if isinstance(small, TrainingConfig) and isinstance(whole, TrainingConfig):
+            assert small.epochs * small.train_events < whole.epochs * whole.train_events
+
+
+@every_preset
+def test_a_training_has_enough_steps_and_repetitions_to_judge_by(name: str, preset: str) -> None:
+    config = presets(name)[preset]
+    if isinstance(config, TrainingConfig):
+        config.for_ranks(1)
+        assert config.epochs - config.warmup_epochs >= ENOUGH_REPETITIONS
+
+
+@every_workload
+def test_eight_ranks_have_enough_steps_of_the_preset_to_publish(name: str) -> None:
+    config = presets(name)["hepscore"]
+    if isinstance(config, TrainingConfig):
+        assert config.min_steps == 20
+        assert config.quiet_epoch_seconds == 10.0
+        config.for_ranks(8)
 
 
 @every_preset
@@ -94,9 +125,10 @@ def test_wider_numbers_take_no_less_memory(name: str) -> None:
 @every_workload
 def test_the_floor_lets_a_perfect_model_pass_and_says_what_is_wrong_with_a_poor_one(name: str) -> None:
     smoke = presets(name)["smoke"]
-    floors = [field.name for field in dataclasses.fields(smoke) if field.name.startswith("min_")]
+    keys = [field.name for field in dataclasses.fields(smoke)]
+    floors = [key for key in keys if key.startswith("min_") and key != "min_steps"]
     assert floors
-    perfect = {floor.removeprefix("min_"): 1.0 for floor in floors}
+    perfect = {"loss": 0.0, **{floor.removeprefix("min_"): 1.0 for floor in floors}}
     for floor in floors:
         figure = floor.removeprefix("min_")
         strict = dataclasses.replace(smoke, **{floor: 0.5})
@@ -104,6 +136,9 @@ def test_the_floor_lets_a_perfect_model_pass_and_says_what_is_wrong_with_a_poor_
         for poor in (0.25, float("nan")):
             reason = strict.quality_failure({**perfect, figure: poor})
             assert reason.startswith(f"{figure}: expected at least 0.5, got ")
+    if isinstance(smoke, TrainingConfig):
+        strict = dataclasses.replace(smoke, max_loss=0.5)
+        assert strict.quality_failure({**perfect, "loss": 0.75}) == "loss: expected at most 0.5, got 0.75"
 
 
 @every_workload

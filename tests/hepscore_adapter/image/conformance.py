@@ -59,11 +59,13 @@ class Launcher(Protocol):
         workload: Name of the workload of the image.
         small: Arguments of a run that takes as little time as can be.
         long: Arguments of a run that takes at least half a minute.
+        events: Half of the events that a training needs at least, in batches of two.
     """
 
     workload: str
     small: tuple[str, ...]
     long: tuple[str, ...]
+    events: int
 
     def start(self, *arguments: str, results: Path) -> Running:
         """Starts it with ``results`` as its results folder."""
@@ -128,16 +130,17 @@ def c1_the_default_load(launch: Launcher, folder: Path) -> None:
 
 
 def c2_long_and_glued_options_are_echoed(launch: Launcher, folder: Path) -> None:
+    count = launch.events
     for number, load in enumerate(
-        (["--copies", "1", "--threads", "2", "--events", "2"], ["-c1", "-t2", "-e2"])
+        (["--copies", "1", "--threads", "2", "--events", str(count)], ["-c1", "-t2", f"-e{count}"])
     ):
         results = folder / str(number)
         results.mkdir()
         info = scored(launch, results, "-W", "--batch-size", "2", *load)["run_info"]
         sizes = [info[key] for key in ("copies", "threads_per_copy", "events_per_thread", "events_per_epoch")]
-        assert sizes == [1, 2, 2, 4]
+        assert sizes == [1, 2, count, 2 * count]
         inputs = (results / "inputs.log").read_text(encoding="utf-8")
-        assert inputs == "NCOPIES=1\nNTHREADS=2\nNEVENTS_THREAD=2\nEXTRA_ARGS=\n"
+        assert inputs == f"NCOPIES=1\nNTHREADS=2\nNEVENTS_THREAD={count}\nEXTRA_ARGS=\n"
 
 
 def c3_results_below_the_folder_or_in_a_new_one(launch: Launcher, folder: Path) -> None:
@@ -163,7 +166,8 @@ def c4_mop_removes_the_working_files_only(launch: Launcher, folder: Path) -> Non
 
 
 def c5_ncores_and_empty_arguments(launch: Launcher, folder: Path) -> None:
-    info = scored(launch, folder, "", "-W", "", "--ncores", "", "1", "", "--events", "4")["run_info"]
+    events = str(2 * launch.events)
+    info = scored(launch, folder, "", "-W", "", "--ncores", "", "1", "", "--events", events)["run_info"]
     assert (info["copies"], info["threads_per_copy"]) == (1, 1)
 
 
@@ -257,7 +261,8 @@ def c18_two_at_once(launch: Launcher, folder: Path) -> None:
 
 
 def c19_copies_add_up(launch: Launcher, folder: Path) -> None:
-    content = scored(launch, folder, "-W", "--copies", "2", "--threads", "1", "--events", "4")
+    events = str(2 * launch.events)
+    content = scored(launch, folder, "-W", "--copies", "2", "--threads", "1", "--events", events)
     report = content["report"]
     medians = [
         _result(folder / f"proc_{number}")["training"]["events_per_second"]["median"] for number in (1, 2)

@@ -36,6 +36,7 @@ class LineImage:
     workload: str = "line"
     small: tuple[str, ...] = ()
     long: tuple[str, ...] = ("--preset", "slow")
+    events: int = 2
     prefix: tuple[str, ...] = ()  # program before the entry point, such as unshare with its options
 
     @property

@@ -15,7 +15,7 @@ from benchmarks.machine import nvml
 from benchmarks.machine.topology import ordered_cores
 from hepscore_adapter.image.entrypoint import parse
 from hepscore_adapter.image.plan import Image, Plan, make_plan
-from tests.line import register
+from tests.line import PRESETS, LineConfig, register
 
 IMAGE = Image("line", ("eight", "slow"), Path("/data"))
 ALL = tuple(ordered_cores(os.sched_getaffinity(0)))
@@ -26,7 +26,7 @@ def line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the line a workload, on a machine with four usable cores and no GPU."""
     register(monkeypatch)
     monkeypatch.setattr("hepscore_adapter.image.plan.usable_cores", lambda: 4)
-    monkeypatch.setattr(nvml, "visible_handles", dict)
+    monkeypatch.setattr(nvml, "assignable_devices", list)
 
 
 def planned(*arguments: str) -> Plan:
@@ -35,8 +35,7 @@ def planned(*arguments: str) -> Plan:
 
 def with_gpus(patch: pytest.MonkeyPatch, count: int) -> None:
     patch.setattr(nvml, "faults", list)
-    patch.setattr(nvml, "visible_handles", lambda: {index: f"handle {index}" for index in range(count)})
-    patch.setattr(nvml, "read", lambda _function, handle: f"GPU-{handle[-1]}")
+    patch.setattr(nvml, "assignable_devices", lambda: [f"GPU-{index}" for index in range(count)])
 
 
 def test_without_options_one_copy_takes_all_cores_and_the_first_preset() -> None:
@@ -195,10 +194,9 @@ def test_a_gpu_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_mig_slice_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nvml, "visible_handles", lambda: {0: "slice"})
-    monkeypatch.setattr(nvml, "read", lambda _function, _handle: "MIG-11111111-2222-3333-4444-555555555555")
-    plan = planned("-M", "gpu")
-    assert plan.visible_devices(0) == "MIG-11111111-2222-3333-4444-555555555555"
+    monkeypatch.setattr(nvml, "assignable_devices", lambda: ["MIG-11111111-2222", "MIG-33333333-4444"])
+    plan = planned("-M", "gpu", "-c2")
+    assert [plan.visible_devices(copy) for copy in range(2)] == ["MIG-11111111-2222", "MIG-33333333-4444"]
     assert plan.arguments[-2:] == ("--gpus", "1")
 
 
@@ -228,7 +226,8 @@ USAGE = {
     ),
     "less than a batch": (
         ["-t1", "-e1"],
-        "--events: expected a batch of 2 or more, got 1 x 1 thread(s); raise --events or lower --batch-size",
+        "--events: expected at least 1 step(s) of 2 events, got 1 x 1 thread(s); "
+        "raise --events or lower --batch-size",
     ),
     "a preset that is not in the image": (
         ["--preset", "smoke"],
@@ -275,6 +274,14 @@ def test_what_cannot_be_run_is_refused(arguments: list[str], message: str) -> No
     with pytest.raises(UsageError) as caught:
         planned(*arguments)
     assert str(caught.value) == message
+
+
+def test_events_that_make_too_few_steps_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three steps of two events take six. Two threads have six with three events each and four with two."""
+    monkeypatch.setitem(PRESETS, "eight", LineConfig(train_events=8, min_steps=3))
+    assert "--set=train_events=6" in planned("-t2", "-e3").arguments
+    with pytest.raises(UsageError, match=r"^--events: expected at least 3 step\(s\) of 2 events, got 2 x 2 "):
+        planned("-t2", "-e2")
 
 
 SYNTAX = {

@@ -124,8 +124,9 @@ def test_edges_that_lead_both_ways_count_twice_and_nodes_do_not():
 
 
 def test_the_floor():
-    config = dataclasses.replace(FULL, min_auc=0.5)
-    assert config.quality_failure({"auc": 0.5}) == ""
+    config = dataclasses.replace(FULL, min_auc=0.5, max_loss=3)
+    assert config.quality_failure({"auc": 0.5, "loss": 3}) == ""
+    assert config.quality_failure({"auc": 0.5, "loss": 4}) == "loss: expected at most 3, got 4"
     assert config.quality_failure({"auc": 0.49}) == "auc: expected at least 0.5, got 0.4900"
     assert config.quality_failure({"auc": float("nan")}) == "auc: expected at least 0.5, got nan"
 

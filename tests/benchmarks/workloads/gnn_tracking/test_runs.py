@@ -9,7 +9,7 @@ import pytest
 from benchmarks.result import read_result
 from datasets.store import open_store
 from hepscore_adapter.validate import validate_summary
-from tests.command import hepbench, names, read, refused
+from tests.command import ROOT, hepbench, names, read, refused
 from tests.conftest import Finished, tiny_tracks
 from tests.results import decided_by_seed
 
@@ -108,6 +108,27 @@ def test_graphs_can_be_given_and_are_checked(tracks_data: Path, tmp_path: Path) 
         answer = hepbench("run", *tiny_tracks(**changes), "--data", graphs, "--output", tmp_path / "other")
         assert refused(answer, 1).startswith(expected)
         assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.slow
+def test_a_run_on_helices_needs_no_generator_and_says_that_it_is_not_the_presets(tmp_path: Path) -> None:
+    missing = "import sys\nsys.modules['acts'] = sys.modules['pythia8mc'] = None\n"
+    (tmp_path / "sitecustomize.py").write_text(missing, encoding="utf-8")
+    env = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "HEPBENCH_DATA": str(tmp_path / "cache")}
+    run = ["run", *tiny_tracks(pileup=20), "--quiet"]
+    line = refused(hepbench(*run, "--output", tmp_path / "without", env=env), 1)
+    assert "making tracking events needs ACTS (pyacts), which is not installed: pip install " in line
+
+    answer = hepbench(*run, "--set", "generator=helix", "--output", tmp_path / "run", env=env)
+    assert answer.returncode == 0, answer.stderr
+    result, summary = (read(tmp_path / "run" / name) for name in ("result.json", "gnn_tracking_summary.json"))
+    assert result["data"]["hits_generator"] == "hepbench helix"
+    assert summary["run_info"]["changed_settings"]["generator"] == "helix"
+    assert summary["report"]["settings"]["generator"] == "helix"
+
+    config = ["hepscore", "config", "--preset", result["config"]["preset"], "--workload", "gnn_tracking"]
+    line = refused(hepbench(*config, "--reference", tmp_path / "run"), 2)
+    assert "generator helix" in line
 
 
 @pytest.mark.slow
