@@ -6,20 +6,18 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from benchmarks.data_commands import data
 from benchmarks.errors import RunFailedError, Terminated, UsageError
 from benchmarks.hepscore_commands import hepscore
-from benchmarks.options import FILE, FLAGS, FOLDER, PRESET, SWITCHES, UserPath, resolved, taking
+from benchmarks.options import FILE, FLAGS, FOLDER, PRESET, SWITCHES, ImageName, resolved, taking
 from benchmarks.output import RunOptions
+from benchmarks.result_commands import compare, report, reproduce
 from benchmarks.streams import prepare_streams, say, settle_streams
 from datasets.errors import DataError
-
-if TYPE_CHECKING:
-    from benchmarks.result import RunResult
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,6 +28,9 @@ def cli() -> None:
 
 cli.add_command(data)
 cli.add_command(hepscore)
+cli.add_command(report)
+cli.add_command(compare)
+cli.add_command(reproduce)
 
 
 @cli.command("list")
@@ -58,19 +59,29 @@ def show(workload: str, preset: str, file: Path | None, assignments: tuple[str, 
     metavar="KEY=A,B,...",
     help="One run for each value, in folders KEY-VALUE below --output, and a comparison.",
 )
+@click.option(
+    "--repeat",
+    type=click.IntRange(2),
+    help="Runs in fresh processes, in folders repeat-1, ... below --output, and what their scores come to.",
+)
 @click.option("--ranks", type=click.IntRange(1), help="Processes that train together, on this machine.")
 @click.option("--gpus", type=click.IntRange(1), help="The same, with a GPU each; never fewer.")
 @click.option("--output", type=FOLDER, help="Folder of the result [default: results/WORKLOAD-PRESET-TIME].")
 @taking(*SWITCHES)
 @click.option("--dry-run", is_flag=True, help="Print the configuration, or the engine's command, and stop.")
 @click.option("--engine", type=click.Choice(["docker", "apptainer"]), help="Run in a container.")
-@click.option("--image", help="Its image or SIF file [default: of this version, as made by make image, sif].")
+@click.option(
+    "--image",
+    type=ImageName(),
+    help="Its image or SIF file [default: of this version, as made by make image, sif].",
+)
 def run(
     workload: str,
     preset: str,
     file: Path | None,
     assignments: tuple[str, ...],
     sweep: tuple[str, ...],
+    repeat: int | None,
     ranks: int | None,
     gpus: int | None,
     output: Path | None,
@@ -84,6 +95,8 @@ def run(
 ) -> None:
     """Train and measure a workload; write result.json and WORKLOAD_summary.json."""
     options = RunOptions(output, force=force, quiet=quiet, debug=debug)
+    if sweep and repeat:
+        raise UsageError("--sweep and --repeat contradict each other; leave one of them out")
 
     def resolve(*swept_values: str) -> Any:
         return resolved(workload, preset, file, assignments, flags, swept_values)
@@ -92,7 +105,8 @@ def run(
     if engine is not None:
         from benchmarks.launchers.container import plan_container, run_container
 
-        settings = {"config": file, "set": assignments, "sweep": sweep, "ranks": ranks, "gpus": gpus, **flags}
+        series = {"sweep": sweep, "repeat": repeat, "ranks": ranks, "gpus": gpus}
+        settings = {"config": file, "set": assignments, **series, **flags}
         container = plan_container(engine, image, resolve(), settings, options)
         if dry_run:
             click.echo(container.command_line())
@@ -116,12 +130,16 @@ def run(
     from benchmarks.ranks.place import resolve_rank_count
 
     count, place = resolve_rank_count(ranks, gpus, os.environ)
-    if sweep:
+    if sweep or repeat:
+        from benchmarks.launchers.repeats import run_repeats
         from benchmarks.launchers.sweep import run_sweep
 
         if place.size > 1:
-            raise UsageError(f"--sweep: started by {place.launcher}; leave it to hepbench run --ranks N")
+            option = "--sweep" if sweep else "--repeat"
+            raise UsageError(f"{option}: started by {place.launcher}; leave it to hepbench run --ranks N")
         rank_options = [f"--{name}={number}" for name, number in (("ranks", ranks), ("gpus", gpus)) if number]
+        if repeat:
+            sys.exit(run_repeats(runs[""], repeat, options, rank_options))
         sys.exit(run_sweep(runs, options, rank_options))
 
     # This process starts the ranks, unless a launcher has started them or it is the only one.
@@ -193,62 +211,6 @@ def scale(
     config = resolved(workload, preset, file, assignments, flags)
     options = RunOptions(output, force=force, quiet=quiet, debug=debug)
     sys.exit(run_scale(config, parse_rank_counts(ranks), mode, options, picture))
-
-
-@cli.command()
-@click.argument("results", type=UserPath(exists=True, path_type=Path), nargs=-1, required=True)
-@click.option("--plot", "picture", type=FILE, help="Draw loss and throughput per epoch into this file.")
-def report(results: tuple[Path, ...], picture: Path | None) -> None:
-    """Print results; each a result.json or its folder."""
-    from benchmarks import report as reports
-
-    named_results = _read_results(results)
-    click.echo(reports.table(named_results))
-    if picture is not None:
-        reports.plot(named_results, picture)
-        click.echo(picture)
-
-
-@cli.command()
-@click.argument("first", type=UserPath(exists=True, path_type=Path))
-@click.argument("others", type=UserPath(exists=True, path_type=Path), nargs=-1, required=True)
-@click.option(
-    "--fail-below",
-    type=click.FloatRange(0, min_open=True),
-    metavar="RATIO",
-    help="End with exit code 1 where a score is below this ratio, by more than noise, or cannot be compared.",
-)
-@click.option("--plot", "picture", type=FILE, help="Draw the ratios into this file.")
-def compare(first: Path, others: tuple[Path, ...], fail_below: float | None, picture: Path | None) -> None:
-    """Say whether runs are faster than the first one; each a result.json or its folder."""
-    from benchmarks import comparison
-
-    results = _read_results((first, *others))
-    click.echo(comparison.comparison(results))
-    if picture is not None:
-        comparison.plot(results, picture)
-        click.echo(picture)
-    if fail_below is not None:
-        failures = comparison.failures(results, fail_below)
-        for line in failures:
-            say(f"hepbench: {line}", err=True)
-        sys.exit(1 if failures else 0)
-
-
-def _read_results(paths: tuple[Path, ...]) -> list[tuple[str, RunResult]]:
-    """Reads results, each a ``result.json`` or its folder, with names to show them under.
-
-    Raises:
-        UsageError: One of them cannot be read.
-    """
-    from benchmarks.result import read_result
-
-    files = [path / "result.json" if path.is_dir() else path for path in paths]
-    names = [str(path.parent if path.name == "result.json" else path) for path in files]
-    try:
-        return [(name, read_result(path)) for name, path in zip(names, files, strict=True)]
-    except (OSError, ValueError) as error:
-        raise UsageError(str(error)) from None
 
 
 @cli.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.errors import UsageError
 from benchmarks.report import align, draw_figure, machine, number, verdict_line
 from benchmarks.result import RunResult
-from benchmarks.scores import account
+from benchmarks.side_by_side import Side, differing, side_by_side
 
 CONFIDENCE = 0.95
 # Keys of a configuration that decide how a run is done and judged, and not what is computed in it.
@@ -20,7 +20,6 @@ NOT_COMPUTED = {
     *("max_spread", "max_input_wait", "quiet_epoch_seconds"),
 }
 _NO_SETTINGS = {"workload", "kind", "changed", "resolved"}
-_GIB = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -62,115 +61,92 @@ class Ratio:
         return self.value < bound and self.word in ("slower", "unknown")
 
 
-def obstacles(first: RunResult, second: RunResult) -> list[str]:
-    """Returns why two runs cannot be compared, a line for each reason.
+def obstacles(first: Side, second: Side) -> list[str]:
+    """Returns why two sides cannot be compared, a line for each reason.
 
-    Both need scores, and have to have computed the same.
+    All runs need scores, and have to have computed the same.
     """
     reasons = [
-        f"{label} run has no score: {run.status}"
-        for label, run in (("the first", first), ("the second", second))
+        f"{side.name} has no score: {run.status}"
+        for side in (first, second)
+        for run in side.runs
         if run.status != "ok"
     ]
-    return [*reasons, *_differing(_computed(first, second))]
+    return [*reasons, *differing(_computed(*first.runs, *second.runs))]
 
 
-def ratios(first: RunResult, second: RunResult) -> list[Ratio]:
-    """Returns the ratio of each score that both runs have, of the second run over the first.
+def ratios(first: Side, second: Side) -> list[Ratio]:
+    """Returns the ratio of each score that both sides have, of the second over the first.
 
-    The interval is Welch's for the difference of the mean logarithms, with a confidence of 95 %. It covers
-    what the repetitions within the two runs show. Whatever differs from process to process, such as the
-    placement of memory, it cannot know.
+    The interval is Welch's for the difference of the mean logarithms, with a confidence of 95 %. Of single
+    runs it covers what their repetitions show. What differs from process to process, such as the placement
+    of memory, only repeats show.
     """
-    accounts = account(first), account(second)
-    shared = [name for name in accounts[0].scores if name in accounts[1].scores]
+    scores = first.scores(), second.scores()
     return [
-        Ratio(
-            name,
-            accounts[0].scores[name].unit,
-            accounts[0].scores[name].spread.median,
-            accounts[1].scores[name].spread.median,
-            *_interval(*(one.repetitions.get(name, ()) for one in accounts)),
-        )
-        for name in shared
+        Ratio(name, unit, median, scores[1][name][0], *_interval(first.values(name), second.values(name)))
+        for name, (median, unit) in scores[0].items()
+        if name in scores[1]
     ]
 
 
-def failures(results: Sequence[tuple[str, RunResult]], bound: float) -> list[str]:
-    """Returns what fails a comparison with the first run, a line each.
+def failures(sides: Sequence[Side], bound: float) -> list[str]:
+    """Returns what fails a comparison with the first side, a line each.
 
     Args:
-        results: Runs with their names, the one that is compared with first.
+        sides: What is compared, the one that is compared with first.
         bound: Ratio that no score may be below by more than noise.
     """
-    (first_name, first), *others = results
+    first, *others = sides
     lines = []
-    for name, second in others:
+    for second in others:
         if reasons := obstacles(first, second):
-            lines.append(f"{name} is not comparable with {first_name}, because {'; '.join(reasons)}")
+            reason = "; ".join(reasons)
+            lines.append(f"{second.name} is not comparable with {first.name}, because {reason}")
             continue
         for ratio in ratios(first, second):
             if ratio.is_below(bound):
                 medians = f"{number(ratio.second)} {ratio.unit} for {number(ratio.first)}"
-                share = f"{ratio.value:.3f} of {first_name}'s ({medians})"
-                lines.append(f"{name}: {ratio.name} is {share}, below {bound:g}")
+                share = f"{ratio.value:.3f} of {first.name}'s ({medians})"
+                lines.append(f"{second.name}: {ratio.name} is {share}, below {bound:g}")
     return lines
 
 
-def comparison(results: Sequence[tuple[str, RunResult]]) -> str:
-    """Returns the judgement of each run against the first, and after it their figures side by side."""
-    (first_name, first), *others = results
-    parts = [_heading(results)]
-    for name, second in others:
+def comparison(sides: Sequence[Side]) -> str:
+    """Returns the judgement of each side against the first, and after it their figures side by side."""
+    first, *others = sides
+    parts = [_heading(sides)]
+    for second in others:
         if reasons := obstacles(first, second):
-            lines = [
-                f"{name} is not comparable with {first_name}, because",
-                *(f"  {line}" for line in reasons),
-            ]
-            parts.append("\n".join(lines))
+            heading = f"{second.name} is not comparable with {first.name}, because"
+            parts.append("\n".join([heading, *(f"  {line}" for line in reasons)]))
         else:
-            parts.append("\n".join([f"{name} over {first_name}:", *align(_rows(ratios(first, second)))]))
-    return "\n\n".join([*parts, side_by_side(results)])
+            rows = _rows(ratios(first, second))
+            parts.append("\n".join([f"{second.name} over {first.name}:", *align(rows)]))
+    return "\n\n".join([*parts, side_by_side(sides)])
 
 
-def side_by_side(results: Sequence[tuple[str, RunResult]]) -> str:
-    """Returns the figures of several runs, each with its ratio to that of the first run, and what differs."""
-    columns = [_figures(result) for _, result in results]
-    rows = [("", *(name for name, _ in results)), ("status", *(result.status for _, result in results))]
-    for label in dict.fromkeys(label for column in columns for label in column):
-        first = columns[0].get(label)
-        rows.append((label, *(_with_ratio(column.get(label), first) for column in columns)))
-    settings = [
-        {key: value for key, value in result.config.items() if key not in ("changed", "resolved")}
-        | {"data_sha256": result.data_sha256[:12] or "-"}
-        for _, result in results
-    ]
-    differing = [f"  {line}" for line in _differing(settings)]
-    heading = "These settings differ:" if differing else "All with the same settings and data."
-    return "\n".join([*align(rows), "", heading, *differing])
-
-
-def plot(results: Sequence[tuple[str, RunResult]], path: Path) -> None:
-    """Draws the ratio of each score to that of the first run, with its interval.
+def plot(sides: Sequence[Side], path: Path) -> None:
+    """Draws the ratio of each score to that of the first side, with its interval.
 
     Raises:
-        UsageError: No run is comparable with the first, the plotting libraries are missing, or the file's
+        UsageError: No side is comparable with the first, the plotting libraries are missing, or the file's
             ending is not an image format.
     """
-    (first_name, first), *others = results
-    others = [(name, second) for name, second in others if not obstacles(first, second)]
+    first = sides[0]
+    others = [second for second in sides[1:] if not obstacles(first, second)]
     if not others:
-        raise UsageError(f"--plot: expected a run that is comparable with {first_name}, got none")
+        raise UsageError(f"--plot: expected a run that is comparable with {first.name}, got none")
 
     def fill(axes: Any) -> None:
-        for name, second in others:
+        for second in others:
             scores = ratios(first, second)
             below = [ratio.value - (ratio.low or ratio.value) for ratio in scores]
             above = [(ratio.high or ratio.value) - ratio.value for ratio in scores]
             labels, values = [ratio.name for ratio in scores], [ratio.value for ratio in scores]
-            axes.errorbar(labels, values, yerr=(below, above), fmt="o", capsize=6, label=name)
+            axes.errorbar(labels, values, yerr=(below, above), fmt="o", capsize=6, label=second.name)
         axes.axhline(1.0, color="grey", linestyle="--")
-        axes.set_ylabel(f"Ratio to {first_name}")
+        axes.set_ylabel(f"Ratio to {first.name}")
         axes.margins(x=0.5)
         axes.legend(fontsize="x-small")
 
@@ -210,23 +186,15 @@ def _computed(*results: RunResult) -> list[dict[str, Any]]:
     ]
 
 
-def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Returns the keys with more than one value, with their values, a line each."""
-    lines = []
-    for key in dict.fromkeys(key for run in settings for key in run):
-        values = [str(run.get(key)) for run in settings]
-        if len(set(values)) > 1:
-            lines.append(f"{key}: {', '.join(values)}")
-    return lines
-
-
-def _heading(results: Sequence[tuple[str, RunResult]]) -> str:
+def _heading(sides: Sequence[Side]) -> str:
     """Returns a line for each run: what it is, where it ran, and whether the machine was quiet."""
     lines = []
-    for name, result in results:
-        verdict = verdict_line(result.verdict) or "no verdict"
-        preset = result.config.get("preset")
-        lines.append(f"{name}: {result.workload}, preset {preset}, {machine(result.provenance)}; {verdict}")
+    for side in sides:
+        for index, run in enumerate(side.runs, start=1):
+            name = side.name if len(side.runs) == 1 else f"{side.name} ({index} of {len(side.runs)})"
+            verdict = verdict_line(run.verdict) or "no verdict"
+            preset = run.config.get("preset")
+            lines.append(f"{name}: {run.workload}, preset {preset}, {machine(run.provenance)}; {verdict}")
     return "\n".join(lines)
 
 
@@ -241,24 +209,3 @@ def _rows(scores: Sequence[Ratio]) -> list[tuple[str, ...]]:
         medians = (number(ratio.first), number(ratio.second), ratio.unit)
         rows.append((ratio.name, *medians, f"{ratio.value:.3f}", interval, ratio.word))
     return rows
-
-
-def _figures(result: RunResult) -> dict[str, float | None]:
-    """Returns the figures that are shown side by side, as far as the run has them."""
-    figures: dict[str, float | None] = {}
-    if result.timed:
-        figures["training [events/s]"] = result.training().median
-        figures["training spread"] = result.training().relative_spread
-        figures["epoch [s]"] = result.epoch_seconds().median
-    if result.inference:
-        figures["inference [events/s]"] = result.inference["batch"]["events_per_second"]["median"]
-        figures["latency p50 [s]"] = result.inference["single"]["latency_seconds"]["p50"]
-    figures.update(result.quality)
-    figures.update({f"{name} memory [GiB]": size / _GIB for name, size in result.peak_memory_bytes.items()})
-    return figures
-
-
-def _with_ratio(value: float | None, first: float | None) -> str:
-    if value is None or not first:
-        return number(value)
-    return f"{number(value)} ({value / first:.3f})"

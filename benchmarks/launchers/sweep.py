@@ -13,7 +13,6 @@ from types import FrameType
 from typing import Any
 from urllib.parse import quote
 
-from benchmarks.comparison import side_by_side
 from benchmarks.errors import UsageError
 from benchmarks.files import file_stamp
 from benchmarks.machine.cgroup import usable_cores
@@ -21,6 +20,7 @@ from benchmarks.machine.topology import ordered_cores
 from benchmarks.output import EXIT_FAILED, RunOptions, check_folder, output_folder, this_program
 from benchmarks.resolution import Resolved
 from benchmarks.result import RunResult, read_result
+from benchmarks.side_by_side import Side, side_by_side
 from benchmarks.stopping import on_stopping
 from benchmarks.streams import say
 
@@ -92,6 +92,13 @@ def run_sweep(runs: Mapping[str, Resolved], options: RunOptions, rank_options: S
     return code
 
 
+def compare_several(results: Mapping[str, RunResult]) -> str:
+    """Returns the results side by side, or an empty string where there is nothing to compare."""
+    if len(results) < 2:
+        return ""
+    return side_by_side([Side(name, (result,)) for name, result in results.items()])
+
+
 @dataclass(frozen=True)
 class PlannedRun:
     """A run of a series.
@@ -108,7 +115,10 @@ class PlannedRun:
 
 
 def run_series(
-    runs: Mapping[str, PlannedRun], parent: Path, options: RunOptions
+    runs: Mapping[str, PlannedRun],
+    parent: Path,
+    options: RunOptions,
+    describe: Callable[[Mapping[str, RunResult]], str] = compare_several,
 ) -> tuple[int, dict[str, RunResult]]:
     """Runs a series as ``run_sweep`` does.
 
@@ -116,6 +126,7 @@ def run_series(
         runs: What to run, by names ``KEY=VALUE``.
         parent: Folder for the folders ``KEY-VALUE`` of the runs, in place of ``options.output``.
         options: What may be replaced, and what is printed.
+        describe: Returns what is printed of the results at the end, or an empty string for nothing.
 
     Returns:
         Exit code, and the results of the runs that were started, by their names.
@@ -145,8 +156,8 @@ def run_series(
                 parent.rmdir()
 
     # One line for each bad run comes last, where a person sees it.
-    if len(results) > 1 and not options.quiet:
-        say(f"\n{side_by_side(list(results.items()))}")
+    if not options.quiet and (text := describe(results)):
+        say(f"\n{text}")
     bad_runs = [name for name in runs if name not in results or results[name].status != "ok"]
     for name in bad_runs:
         outcome = f"{results[name].status}: {results[name].reason}" if name in results else "not run"

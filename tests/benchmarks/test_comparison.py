@@ -7,28 +7,27 @@ from typing import Any
 
 import pytest
 
-from benchmarks.comparison import NOT_COMPUTED, comparison, failures, obstacles, plot, ratios, side_by_side
+from benchmarks.comparison import NOT_COMPUTED, comparison, failures, obstacles, plot, ratios
 from benchmarks.config import TrainingConfig
 from benchmarks.errors import UsageError
 from benchmarks.result import RunResult
+from benchmarks.side_by_side import Side, side_by_side
 from tests.results import epoch, result
 
-FIRST = ("first.json", result())
-# Twice the events in the same time, with another batch size.
-SECOND = (
-    "second.json",
-    result(
-        epochs=tuple(epoch(e.index, 2 * e.events, e.seconds, e.warmup) for e in result().epochs),
-        config={**result().config, "batch_size": 10},
-    ),
-)
+FIRST = Side("first.json", (result(),))
+OTHER_BATCHES = Side("c", (result(config={**result().config, "batch_size": 10}),))
 
 
-def run(*rates: float, **changes: Any) -> RunResult:
+def _run(*rates: float, **changes: Any) -> RunResult:
     """A run whose timed epochs have the given rates, in events/s."""
     warmup = epoch(0, 100, 100.0, warmup=True)
     epochs = [epoch(index, 100, 100 / rate) for index, rate in enumerate(rates, start=1)]
     return result(epochs=(warmup, *epochs), **changes)
+
+
+def run(*rates: float, name: str = "run") -> Side:
+    """A single run, see ``_run``."""
+    return Side(name, (_run(*rates),))
 
 
 def test_the_interval_of_welch_by_hand() -> None:
@@ -63,7 +62,7 @@ def test_runs_that_do_not_scatter_have_an_exact_ratio() -> None:
 
 
 def test_inference_of_older_results_has_no_interval() -> None:
-    infer = ratios(FIRST[1], FIRST[1])[1]
+    infer = ratios(FIRST, FIRST)[1]
     assert (infer.name, infer.low, infer.high, infer.word) == ("infer", None, None, "unknown")
 
 
@@ -75,25 +74,26 @@ def test_inference_of_older_results_has_no_interval() -> None:
         ({"config": {**result().config, "preset": "large"}}, "preset: small, large"),
         ({"config": {**result().config, "precision": "float64"}}, "precision: float32, float64"),
         ({"provenance": {"benchmark": {"version": "2.0"}}}, "version: 1.2.3, 2.0"),
-        ({"status": "failed"}, "the second run has no score: failed"),
+        ({"status": "failed"}, "b has no score: failed"),
     ],
 )
 def test_what_makes_runs_incomparable(changes: dict[str, Any], line: str) -> None:
-    second = result(**changes)
-    assert obstacles(FIRST[1], second) == [line]
-    assert failures([FIRST, ("b", second)], 0.5) == [f"b is not comparable with first.json, because {line}"]
+    second = Side("b", (result(**changes),))
+    assert obstacles(FIRST, second) == [line]
+    assert failures([FIRST, second], 0.5) == [f"b is not comparable with first.json, because {line}"]
 
 
 @pytest.mark.parametrize("key", ["threads", "seed", "data", "max_spread"])
 def test_what_computes_nothing_is_no_obstacle(key: str) -> None:
-    assert obstacles(FIRST[1], result(config={**result().config, key: 99})) == []
+    assert obstacles(FIRST, Side("b", (result(config={**result().config, key: 99}),))) == []
 
 
 def test_what_each_machine_chose_for_itself_is_no_obstacle() -> None:
     """XLA on where the preset says auto: of a CPU and a GPU, each does what suits it."""
     config = {**result().config, "xla": "on"}
-    assert obstacles(FIRST[1], result(config=config)) == ["xla: off, on"]
-    assert obstacles(FIRST[1], result(config={**config, "resolved": ["xla"]})) == []
+    asked, chosen = (Side("b", (result(config={**config, "resolved": keys}),)) for keys in ([], ["xla"]))
+    assert obstacles(FIRST, asked) == ["xla: off, on"]
+    assert obstacles(FIRST, chosen) == []
 
 
 def test_the_keys_that_compute_nothing_exist() -> None:
@@ -101,20 +101,20 @@ def test_the_keys_that_compute_nothing_exist() -> None:
 
 
 def test_only_what_is_slower_by_more_than_noise_fails() -> None:
-    first = ("a", run(20.0, 20.2, 19.8))
-    slow, noisy = ("b", run(18.0, 18.2, 17.8)), ("c", run(12.0, 18.0, 40.0))
+    first = run(20.0, 20.2, 19.8, name="a")
+    slow, noisy = run(18.0, 18.2, 17.8, name="b"), run(12.0, 18.0, 40.0, name="c")
     assert failures([first, slow, noisy], 0.95) == [
         "b: train is 0.900 of a's (18 events/s for 20), below 0.95"
     ]
     assert failures([first, slow], 0.89) == []
     # A single repetition says nothing of noise, and so counts as it is.
-    assert failures([first, ("d", run(18.0))], 0.95) == [
+    assert failures([first, run(18.0, name="d")], 0.95) == [
         "d: train is 0.900 of a's (18 events/s for 20), below 0.95"
     ]
 
 
 def test_the_comparison_says_which_run_is_faster_and_which_is_none() -> None:
-    results = [("a", run(20.0, 20.2, 19.8)), ("b", run(22.0, 22.2, 21.8)), ("c", SECOND[1])]
+    results = [run(20.0, 20.2, 19.8, name="a"), run(22.0, 22.2, 21.8, name="b"), OTHER_BATCHES]
     text = comparison(results)
     lines = text.splitlines()
     assert lines[0] == "a: mlpf, preset small, Example CPU, 2 of 2 cores; no verdict"
@@ -130,43 +130,24 @@ def test_the_comparison_says_which_run_is_faster_and_which_is_none() -> None:
 def test_the_plot_of_ratios_is_an_image(tmp_path: Path) -> None:
     pytest.importorskip("mplhep")
     path = tmp_path / "ratios.png"
-    plot([("a", run(20.0, 20.2, 19.8)), ("b", run(22.0, 22.2, 21.8)), SECOND], path)
+    plot([run(20.0, 20.2, 19.8, name="a"), run(22.0, 22.2, 21.8, name="b"), OTHER_BATCHES], path)
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_without_comparable_runs_nothing_is_drawn(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"^--plot: expected a run .* comparable with first.json, got none$"):
-        plot([FIRST, SECOND], tmp_path / "ratios.png")
+    with pytest.raises(UsageError, match=r"comparable with first\.json, got none$"):
+        plot([FIRST, OTHER_BATCHES], tmp_path / "ratios.png")
 
 
-def test_figures_side_by_side_has_ratios_to_the_first_run() -> None:
-    lines = side_by_side([FIRST, SECOND]).splitlines()
-    assert lines[0].split() == ["first.json", "second.json"]
-    assert lines[1].split() == ["status", "ok", "ok"]
-    assert lines[2].split() == ["training", "[events/s]", "20", "(1.000)", "40", "(2.000)"]
-    assert lines[4].split() == ["epoch", "[s]", "10", "(1.000)", "10", "(1.000)"]
-    assert lines[-2:] == ["These settings differ:", "  batch_size: 5, 10"]
+def test_of_repeats_the_medians_count() -> None:
+    """Every run scatters by a tenth, and their medians do not: what differs within a run averages out."""
+    first = Side("a", tuple(_run(middle, middle + 2, middle - 2) for middle in (20.0, 20.2, 19.8)))
+    second = Side("b", tuple(_run(middle, middle + 2, middle - 2) for middle in (18.0, 18.2, 17.8)))
+    train = ratios(first, second)[0]
+    assert (train.first, train.second, train.word) == (20.0, 18.0, "slower")
+    assert ratios(Side("a", first.runs[:1]), Side("b", second.runs[:1]))[0].word == "within noise"
 
 
-def test_figures_side_by_side_of_a_run_with_itself_finds_no_difference() -> None:
-    assert side_by_side([FIRST, FIRST]).endswith("All with the same settings and data.")
-
-
-def test_figures_side_by_side_warns_of_other_data() -> None:
-    other = ("other", result(data_sha256="ef" * 32))
-    assert side_by_side([FIRST, other]).endswith(
-        "These settings differ:\n  data_sha256: cdcdcdcdcdcd, efefefefefef"
-    )
-
-
-def test_figures_side_by_side_with_a_failed_run_leaves_its_figures_open() -> None:
-    failed = ("failed", result(status="failed", epochs=(), inference={}, quality={}, peak_memory_bytes={}))
-    lines = side_by_side([FIRST, failed]).splitlines()
-    assert lines[1].split() == ["status", "ok", "failed"]
-    assert lines[2].split() == ["training", "[events/s]", "20", "(1.000)", "-"]
-    assert side_by_side([failed, FIRST]).splitlines()[2].split() == ["training", "[events/s]", "-", "20"]
-
-
-def test_figures_side_by_side_shows_a_run_that_had_no_data() -> None:
-    early = ("early", result(status="failed", data_sha256=""))
-    assert side_by_side([FIRST, early]).endswith("These settings differ:\n  data_sha256: cdcdcdcdcdcd, -")
+def test_repeats_of_different_runs_are_no_side() -> None:
+    mixed = Side("b", (result(), *OTHER_BATCHES.runs))
+    assert obstacles(FIRST, mixed) == ["batch_size: 5, 5, 10"]
