@@ -60,7 +60,6 @@ def run_job(resolved: Resolved, options: RunOptions, *, place: Place = ALONE, gp
 
     Raises:
         UsageError: The output folder cannot be used, is in use, or holds a result and ``force`` is not given.
-        DataError: The events are damaged, too few, or cannot be made. No file is written then.
         RunFailedError: The result could not be written.
     """
     if place.rank:
@@ -95,7 +94,7 @@ def _exit_code(result: RunResult) -> int:
 
 
 def _run_rank_0(resolved: Resolved, folder: Path, options: RunOptions, place: Place, gpus: int) -> RunResult:
-    """Runs rank 0 with its log, which is removed if the call is wrong, has no events or is stopped early."""
+    """Runs rank 0 with its log, which is removed if the call is wrong or is stopped early."""
     on_start = partial(_set_old_results_aside, folder, resolved, place)
     progress = Progress(visible=not options.quiet, terminal=sys.stderr.isatty())
     try:
@@ -104,7 +103,7 @@ def _run_rank_0(resolved: Resolved, folder: Path, options: RunOptions, place: Pl
             result = run(resolved, progress, on_start, ignore_further_signals, place=place, gpus=gpus)
             result = _with_valid_summary(result)
             log.info("status: %s %s", result.status, result.reason)
-    except (UsageError, DataError, RunFailedError, KeyboardInterrupt):
+    except (UsageError, KeyboardInterrupt):
         (folder / "run.log").unlink(missing_ok=True)
         raise
 
@@ -114,7 +113,7 @@ def _run_rank_0(resolved: Resolved, folder: Path, options: RunOptions, place: Pl
             raise stop from error
         ignore_further_signals()
         on_start()
-        reason = unexpected(error)
+        reason = str(error) if isinstance(error, (DataError, RunFailedError)) else unexpected(error)
         result = RunResult.without_figures(resolved.to_dict(), place.size, "failed", reason)
     return result
 

@@ -20,6 +20,14 @@ class UserPath(click.Path):
             self.fail(f"{value}: there is no such home folder; write the whole path", param, ctx)
 
 
+class ImageName(UserPath):
+    """A name of a Docker image, or a path of a SIF file that may begin with ``~``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Returns the name, or the path with the home folder in place of ``~``."""
+        return str(super().convert(value, param, ctx) if str(value).startswith("~") else value)
+
+
 FOLDER = UserPath(file_okay=False, path_type=Path)
 FILE = UserPath(dir_okay=False, path_type=Path)
 

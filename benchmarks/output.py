@@ -161,6 +161,8 @@ def check_folder(folder: Path, force: bool) -> bool:
             pass
     except OSError as error:
         raise UsageError(f"--output {folder}: expected a folder to write to, got: {error.strerror}") from None
+    except RuntimeError as error:  # a link that leads to itself
+        raise UsageError(f"--output {folder}: expected a folder to write to, got: {error}") from None
     return is_new
 
 

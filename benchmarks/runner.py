@@ -17,6 +17,7 @@ from benchmarks.context import Context, ResultFields
 from benchmarks.errors import RunFailedError, UsageError
 from benchmarks.machine import provenance
 from benchmarks.machine.cgroup import usable_cores
+from benchmarks.machine.limits import check_threads
 from benchmarks.machine.memory import host_memory_peak_bytes, memory_available_bytes
 from benchmarks.machine.telemetry import Telemetry, together
 from benchmarks.progress import Progress
@@ -31,6 +32,8 @@ from benchmarks.training import run as _training
 from benchmarks.verdict import verdict
 from benchmarks.workload import Workload
 
+# A framework has a pool for operations, one for what runs inside them, and a few threads of libraries.
+THREADS_PER_CORE, OTHER_THREADS = 2, 8
 KINDS: Mapping[str, Callable[[Context, Workload], None]] = {"training": _training.measure}
 
 log = logging.getLogger("hepbench")
@@ -61,7 +64,7 @@ def run(
     Raises:
         UsageError: The call cannot be carried out on this machine.
         DataError: The events are damaged, too few, or cannot be made.
-        RunFailedError: This rank, not the first one, found no others.
+        RunFailedError: This rank, not the first one, found no others, or the machine leaves too few threads.
     """
     # The ranks come first: whatever follows may be agreed among them.
     backend = backends.load()
@@ -81,6 +84,7 @@ def run(
 
     # The data come before the framework is configured, because making them may start processes.
     config = dataclasses.replace(config, threads=config.threads or usable_cores())
+    check_threads(THREADS_PER_CORE * config.threads + OTHER_THREADS)
     loaded = workload.load(config.workload)
     events = world.rank_0_first(lambda: loaded.prepare(config, progress.note))
     room = world.broadcast_value("room", _room(backend, place))

@@ -13,6 +13,7 @@ from typing import Any, Protocol, cast
 
 from benchmarks.config import RunConfig
 from benchmarks.errors import UsageError
+from benchmarks.machine.limits import address_space_remark
 from benchmarks.ranks.place import ALONE, Place
 from benchmarks.ranks.world import LONE_WORLD, World
 from benchmarks.workload import Tensor, Training
@@ -96,4 +97,5 @@ def load() -> Backend:
         raise
     except Exception as error:  # a library of the system that is too old, or one built for another numpy
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise UsageError(f"{name} is installed but cannot be loaded: {reason}") from None
+        remark = address_space_remark()
+        raise UsageError(f"{name} is installed but cannot be loaded: {reason}{remark}") from None

@@ -1,4 +1,4 @@
-"""Docker and Apptainer: how each starts a container of an image of this benchmark, and leaves none behind."""
+"""Docker (or Podman) and Apptainer: how each starts a container of this benchmark, and leaves none behind."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ import csv
 import io
 import os
 import shlex
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import RunFailedError, UsageError
+from benchmarks.launchers import podman
+from benchmarks.launchers.discovery import (
+    DockerEngine,
+    apptainer_name,
+    find_apptainer,
+    find_docker,
+    what_was_looked_for,
+)
 
 LABEL = "hepbench.run"  # finds our containers: docker ps --filter label=hepbench.run
 SHM_BYTES = 1 << 30  # for the ranks of one machine, because Docker's default of 64 MB is too small for NCCL
@@ -95,9 +102,9 @@ def bind_mount(source: Path, target: str) -> str:
 # Docker
 
 
-def _docker_settings(container: Container) -> dict[str, dict[str, Any]]:
+def _docker_settings(container: Container, engine: DockerEngine) -> dict[str, dict[str, Any]]:
     """Returns options of ``docker run`` and, for each of them, the arguments of the SDK that do the same."""
-    user = f"{os.getuid()}:{os.getgid()}"
+    user = engine.user()
     mount = {"Type": "bind", "Source": str(container.results), "Target": "/results"}
     return {
         f"--label={LABEL}": {"labels": [LABEL]},
@@ -109,12 +116,14 @@ def _docker_settings(container: Container) -> dict[str, dict[str, Any]]:
         "--tmpfs=/tmp": {"tmpfs": {"/tmp": ""}},
         f"--shm-size={SHM_BYTES}": {"shm_size": SHM_BYTES},
         f"--mount={bind_mount(container.results, '/results')}": {"mounts": [mount]},
-        **_docker_gpus(container),
+        **_docker_gpus(container, engine),
     }
 
 
-def _docker_gpus(container: Container) -> dict[str, dict[str, Any]]:
+def _docker_gpus(container: Container, engine: DockerEngine) -> dict[str, dict[str, Any]]:
     names = container.gpu_names[: container.gpus]
+    if engine.is_podman:
+        return podman.gpu_settings(names or tuple(map(str, range(container.gpus))))
     if names:
         request = {"device_ids": list(names), "capabilities": [["gpu"]]}
         return {f'--gpus="device={",".join(names)}"': {"device_requests": [request]}}
@@ -125,24 +134,25 @@ def _docker_gpus(container: Container) -> dict[str, dict[str, Any]]:
 
 
 def _docker_command(container: Container) -> list[str]:
-    return ["docker", "run", "--rm", *_docker_settings(container), container.image, *container.arguments]
+    engine = find_docker(os.environ)
+    options = _docker_settings(container, engine)
+    return [*engine.client(), "run", "--rm", *options, container.image, *container.arguments]
 
 
 @contextmanager
 def _docker(container: Container) -> Iterator[Running]:
     """Runs a container by the SDK, which knows the container before it starts and can always remove it."""
-    # What is missing is told apart: the Python package, or the daemon.
+    # What is missing is told apart: the Python package, or the engine.
     try:
         import docker
         from docker.errors import DockerException
         from requests import RequestException
-    except ImportError:
+    except ModuleNotFoundError:
         raise UsageError("--engine docker needs a Python package: pip install '.[containers]'") from None
-    try:
-        client = docker.from_env()
-    except DockerException as error:
-        raise UsageError(f"--engine docker: {_unreachable(error)}") from None
-    settings = _docker_settings(container).values()
+    except ImportError as error:
+        raise UsageError(f"--engine docker: its Python package cannot be loaded: {error}") from None
+    engine = find_docker(os.environ)
+    settings = _docker_settings(container, engine).values()
     options = {name: value for arguments in settings for name, value in arguments.items()}
 
     def send(number: int) -> None:
@@ -150,7 +160,16 @@ def _docker(container: Container) -> Iterator[Running]:
             created.kill(signal=number)
 
     # Docker is asked for the output before the start, so that no line is missing.
-    with closing(client), _docker_errors(container):
+    with ExitStack() as stack:
+        url = engine.url or stack.enter_context(podman.podman_service())
+        try:
+            client = docker.from_env(environment={**os.environ, "DOCKER_HOST": url})
+            stack.enter_context(closing(client))
+            if container.gpus:
+                podman.check_gives_gpus(client.version())
+        except DockerException as error:
+            raise UsageError(f"--engine docker: {_unreachable(error, engine)}") from None
+        stack.enter_context(_docker_errors(container))
         created = client.containers.create(container.image, list(container.arguments), **options)
         try:
             output = created.attach(stream=True)
@@ -160,13 +179,14 @@ def _docker(container: Container) -> Iterator[Running]:
             created.remove(force=True)
 
 
-def _unreachable(error: BaseException) -> str:
-    """Returns why the daemon cannot be reached, from the first of the errors that led to this one."""
+def _unreachable(error: BaseException, engine: DockerEngine) -> str:
+    """Returns why the engine cannot be reached, from the first of the errors that led to this one."""
     while error.__context__ is not None:
         error = error.__context__
     if isinstance(error, PermissionError):
         return "no permission to use the Docker daemon; join the group docker, or take --engine apptainer"
-    return f"the Docker daemon does not answer ({error}); start it, or set DOCKER_HOST"
+    looked_for = what_was_looked_for(engine, os.environ)
+    return f"no engine answers ({error}) at {looked_for}; start it, or set DOCKER_HOST"
 
 
 @contextmanager
@@ -215,7 +235,7 @@ def _apptainer_command(container: Container) -> list[str]:
     mounts = {"/results": container.results, "/tmp": Path(tempfile.gettempdir())}
     names = container.gpu_names[: container.gpus]
     return [
-        *("apptainer", "run", "--contain", "--cleanenv", "--ipc", "--pid"),
+        *(apptainer_name(), "run", "--contain", "--cleanenv", "--ipc", "--pid"),
         *(f"--mount={bind_mount(source, target)}" for target, source in mounts.items()),
         *(["--nv"] if container.gpus else []),
         *([f"--env=CUDA_VISIBLE_DEVICES={','.join(names)}"] if names else []),
@@ -226,8 +246,10 @@ def _apptainer_command(container: Container) -> list[str]:
 @contextmanager
 def _apptainer(container: Container) -> Iterator[Running]:
     """Runs a container as a process, which takes everything in the container with it."""
-    if shutil.which("apptainer") is None:
-        raise UsageError("--engine apptainer: no apptainer on the PATH; install it, or take --engine docker")
+    try:
+        find_apptainer()
+    except UsageError as error:
+        raise UsageError(f"--engine apptainer: {error}, or take --engine docker") from None
     check_sif(Path(container.image))
     process = subprocess.Popen(
         _apptainer_command(container),

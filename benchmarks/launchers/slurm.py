@@ -17,6 +17,7 @@ from pathlib import Path
 
 from benchmarks.errors import RunFailedError, UsageError
 from benchmarks.files import write_text
+from benchmarks.launchers.discovery import APPTAINER_NAMES
 from benchmarks.launchers.engines import bind_mount, check_sif
 from benchmarks.resolution import Resolved
 
@@ -32,18 +33,23 @@ _SCRIPT = """\
 #SBATCH --signal=TERM@{stop_seconds}
 {directives}
 mkdir -p {output}
+engine=$(command -v {engines}) || {{
+    echo "hepbench: no {names} on the PATH of $HOSTNAME; load its module before the job" >&2
+    exit 1
+}}
 # --mpi=none: the ranks find each other by Slurm's variables alone, which the container gets with all others.
 # --cpu-bind=none: the ranks of a node share out its cores themselves.
 # --wait: once a rank has ended, the others have so many seconds; rank 0 writes down which one was lost.
-# The cluster's PYTHONPATH is not for the Python of the image.
+# What the cluster has for its own Python and programs is not for those of the image.
 exec srun --mpi=none --cpu-bind=none --kill-on-bad-exit=0 --wait={wait_seconds} \\
-    apptainer exec {nvidia}--no-mount=home,cwd --pwd=/ --env=PYTHONPATH= \\
+    "$engine" exec {nvidia}--no-mount=home,cwd --pwd=/ --env={cleared} \\
     {mount} \\
     {image} \\
     hepbench run {workload} --preset={preset} --data=/data/{preset} {ranks} \\
     --output={output}
 """
-
+# Variables of the cluster that would break programs of the image. An empty value is as good as none.
+_CLEARED = ("LD_PRELOAD", "PYTHONHOME", "PYTHONPATH")
 
 _JOB_LINE = re.compile(r"(?:Submitted batch job )?([0-9]+)(?:;\S*| on cluster \S+)?")
 
@@ -133,6 +139,9 @@ def batch_script(job: Job) -> str:
         stop_seconds=STOP_SECONDS,
         wait_seconds=WAIT_SECONDS,
         directives="".join(directives),
+        engines=" || command -v ".join(APPTAINER_NAMES),
+        names=" or ".join(APPTAINER_NAMES),
+        cleared=",".join(f"{name}=" for name in _CLEARED),
         nvidia="--nv " if job.has_gpus else "",
         ranks=f"--{'gpus' if job.has_gpus else 'ranks'}={job.nodes * job.ranks_per_node}",
         mount=shlex.quote(f"--mount={bind_mount(job.output, str(job.output))}"),

@@ -101,7 +101,8 @@ def selected(gpus: Mapping[int, Any], visible: str | None) -> dict[int, Any]:
     unless the environment has another value: NVML counts by bus, too.
 
     A process can use one MIG slice, whose handle then stands under the index of its GPU. A GPU in MIG mode
-    that is selected as a whole counts as its first slice.
+    that is selected as a whole counts as its first slice. Where the driver does not list the slices, the
+    handle is that of the first GPU in MIG mode.
 
     Args:
         gpus: NVML handles by index.
@@ -115,6 +116,8 @@ def selected(gpus: Mapping[int, Any], visible: str | None) -> dict[int, Any]:
     devices = listed_devices(visible)
     if devices and devices[0].startswith("MIG-"):
         slices = [(index, part) for index, gpu in gpus.items() for part in _slices(gpu)]
+        if not slices:
+            return dict([(index, gpu) for index, gpu in gpus.items() if is_partitioned(gpu)][:1])
         return dict(_identified(slices, devices[0]))
     chosen: dict[int, Any] = {}
     for device in devices:
@@ -130,6 +133,22 @@ def selected(gpus: Mapping[int, Any], visible: str | None) -> dict[int, Any]:
             return {}
         chosen[index] = next(iter(_slices(gpu)), gpu)
     return chosen
+
+
+def assignable_devices() -> list[str]:
+    """Returns the devices that may be given to processes, one or more to each, as CUDA names them.
+
+    Unlike ``visible_handles``, which has what one process can use, this has each slice of a GPU in MIG mode.
+    """
+    gpus, visible = handles(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    devices = None if visible is None else listed_devices(visible)
+    if devices and devices[0].startswith("MIG-"):
+        return [device for device in devices if selected(gpus, device)]
+    if devices is None:
+        parts = [(index, part) for index, gpu in gpus.items() for part in _slices(gpu) or [gpu]]
+    else:
+        parts = list(selected(gpus, visible).items())
+    return [str(read("nvmlDeviceGetUUID", part) or index) for index, part in parts]
 
 
 def _identified(devices: list[tuple[int, Any]], prefix: str) -> list[tuple[int, Any]]:

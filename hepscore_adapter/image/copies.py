@@ -26,7 +26,7 @@ from benchmarks.ranks.meeting import MeetingPoint
 from benchmarks.stopping import STOP_SIGNALS, handled_signals, ignore_further_signals
 from hepscore_adapter.image.plan import Plan
 
-HEPBENCH = (sys.executable, "-m", "benchmarks.cli")
+HEPBENCH = (sys.executable, "-m", "hepscore_adapter.programs")
 EXIT_TIME_LIMIT = 124  # as of the command timeout
 POLL_SECONDS = 0.1
 HANG_SECONDS = 30.0  # with the time to end the copies, a copy that hangs costs less than a minute

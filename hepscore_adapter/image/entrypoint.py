@@ -32,6 +32,8 @@ from typing import Any
 import click
 
 from benchmarks.errors import RunFailedError, UsageError
+from benchmarks.options import FOLDER
+from benchmarks.streams import prepare_streams, say, settle_streams
 from hepscore_adapter.image.copies import (
     CopyFailedError,
     RunStoppedError,
@@ -68,7 +70,7 @@ IMAGE_OPTIONS = [
     ),
     click.Option(
         ["resultsdir", "-w", "--resultsdir"],
-        type=click.Path(file_okay=False, path_type=Path),
+        type=FOLDER,
         default=Path("/results"),
         show_default=True,
         help="Folder of the results, which is made if it is missing.",
@@ -172,7 +174,7 @@ def _parse_extra(text: str) -> dict[str, Any]:
     except click.ClickException as error:
         raise click.UsageError(f"--extra-args: {error.format_message()}") from None
     if ignored := options.pop("words"):
-        click.echo(f"hepbench: --extra-args: no option, only written down: {' '.join(ignored)}", err=True)
+        say(f"hepbench: --extra-args: no option, only written down: {' '.join(ignored)}", err=True)
     return options
 
 
@@ -200,7 +202,7 @@ def run(options: dict[str, Any]) -> None:
         plan = make_plan(image, options)
         tree = Worktree.begin(resultsdir, image.workload, plan, straight=options["straight"])
         _run_and_report(tree, plan, clean=options["mop"] == "all")
-        click.echo(f"hepbench: the scores go to {tree.summary}")
+        say(f"hepbench: the scores go to {tree.summary}")
     tree.write_summary(plan)  # the last step that can fail, so that a run with a summary has not failed
 
 
@@ -217,10 +219,18 @@ def _run_and_report(tree: Worktree, plan: Plan, clean: bool) -> None:
 
 def main() -> None:
     """Runs the command, and ends with one line and an exit code whatever goes wrong."""
+    prepare_streams()
     # One byte that is not UTF-8 would end hep-score itself.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        _run_command()
+    finally:
+        settle_streams()
 
+
+def _run_command() -> None:
+    """Runs the command as ``main`` does, on streams that can be written to."""
     # A wrong call has exit code 2. A run that failed passes on the exit code that says how.
     try:
         run(parse(sys.argv[1:]))
@@ -228,13 +238,13 @@ def main() -> None:
         sys.exit(stop.exit_code)
     except (click.ClickException, UsageError) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        click.echo(f"hepbench: {message}", err=True)
+        say(f"hepbench: {message}", err=True)
         sys.exit(2)
     except (CopyFailedError, RunStoppedError) as error:
-        click.echo(f"hepbench: {error}", err=True)
+        say(f"hepbench: {error}", err=True)
         sys.exit(error.exit_code)
     except (RunFailedError, ValueError, OSError) as error:
-        click.echo(f"hepbench: no score: {error}", err=True)
+        say(f"hepbench: no score: {error}", err=True)
         sys.exit(1)
 
 

@@ -5,16 +5,26 @@ import socket
 import subprocess
 import sys
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from benchmarks import doctor
 from benchmarks.doctor import Check, can_run, examine, format_checks
+from benchmarks.launchers import discovery
 from tests.benchmarks.machine.fake_nvml import FakeNvml
+from tests.command import ROOT, hepbench
 
 GOOD = Check("framework", True, "tensorflow 2.20.0", "every run", "pip install it", required=True)
 BAD = dataclasses.replace(GOOD, ok=False, finding="no TensorFlow")
 OPTIONAL = Check("Slurm", False, "not on PATH", "batch jobs", "log in to a submit node")
+
+
+@pytest.fixture(autouse=True)
+def no_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spares each test the seconds that the import of a framework takes."""
+    monkeypatch.setattr(doctor, "_import_failure", lambda _: "")
 
 
 def check(name: str) -> Check:
@@ -39,6 +49,14 @@ def test_what_is_missing_says_what_for_and_what_to_do() -> None:
     ]
 
 
+def test_what_some_machines_cannot_have_can_be_brought(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.doctor.package_version", lambda _: None)
+    brought = "or bring events from another machine"
+    assert check("Pythia").remedy == f"pip install '.[data]', {brought}"
+    assert check("ACTS").remedy == f"pip install '.[tracking]', {brought}"
+    assert check("pooch").remedy == "pip install '.[data]'"
+
+
 def test_a_missing_requirement_stops_runs() -> None:
     assert not can_run([BAD, OPTIONAL])
     lines = format_checks([BAD, OPTIONAL]).splitlines()
@@ -61,6 +79,24 @@ def test_it_is_fast_and_loads_no_framework() -> None:
     loaded, seconds = answer.stdout.rsplit(maxsplit=1)
     assert loaded == "[]"
     assert float(seconds) < 0.3
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("raise ImportError('no GLIBCXX_3.4.32')", "ImportError: no GLIBCXX_3.4.32"),
+        ("import os; os.kill(os.getpid(), 4)", "killed by SIGILL"),
+    ],
+)
+def test_a_framework_that_cannot_be_loaded_is_missing(source: str, reason: str, tmp_path: Path) -> None:
+    if find_spec("tensorflow") is None:
+        pytest.skip("this is about an installed TensorFlow")
+    (tmp_path / "tensorflow.py").write_text(source, encoding="utf-8")
+    answer = hepbench("doctor", env={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+    assert answer.returncode == 1
+    line = answer.stdout.splitlines()[0]
+    assert line.startswith("MISSING framework ")
+    assert line.endswith(f"; it is installed but cannot be loaded: {reason}")
 
 
 def test_a_gpu_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +169,31 @@ def test_a_docker_daemon_that_answers_is_seen(tmp_path: Path, monkeypatch: pytes
         thread.join()
     assert (result.ok, result.finding) == (True, f"{client}, daemon answers")
     assert asked == [b"GET /_ping HTTP/1.0"]
+
+
+def test_podman_alone_is_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = executable(tmp_path / "podman")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(discovery, "docker_sockets", lambda _: [])
+    for name, value in {"DOCKER_HOST": "", "DOCKER_CONTEXT": "default"}.items():
+        monkeypatch.setenv(name, value)
+    result = check("Docker")
+    assert (result.ok, result.finding) == (True, f"{client}, whose service is started when it is needed")
+
+
+def test_a_context_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"DOCKER_HOST": "", "DOCKER_CONTEXT": "gone", "DOCKER_CONFIG": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    assert not check("Docker").ok
+    assert check("Docker").finding.startswith("Docker context gone: expected its address in ")
+
+
+def test_a_singularity_that_is_too_old_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = executable(tmp_path / "singularity")
+    program.write_text("#!/bin/sh\necho singularity version 3.5.3\n", encoding="utf-8")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not check("Apptainer").ok
+    assert check("Apptainer").finding.endswith("got singularity version 3.5.3")
 
 
 def test_a_daemon_on_another_machine_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,63 @@ def test_another_package_called_datasets_on_the_path_is_passed_over(stranger: Pa
 def test_another_package_called_datasets_in_the_working_folder_is_passed_over(stranger: Path) -> None:
     answer = hepbench("list", cwd=stranger)
     assert (answer.returncode, answer.stderr) == (0, "")
+
+
+@pytest.fixture
+def strangers(tmp_path: Path) -> Path:
+    """A folder with other packages that are called as ours."""
+    for name in ("benchmarks", "datasets"):
+        package = tmp_path / "stack" / name
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text('__version__ = "2.14.0"\n', encoding="utf-8")
+    return tmp_path / "stack"
+
+
+def console_script(name: str, program: str, folder: Path) -> Path:
+    """Makes the program that pip makes of a line in ``[project.scripts]``."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        module, _, function = tomllib.load(file)["project"]["scripts"][program].partition(":")
+    path = folder / name
+    lines = (f"#!{sys.executable}", "import sys", f"from {module} import {function}")
+    path.write_text("\n".join([*lines, f"if __name__ == '__main__':\n    sys.exit({function}())\n"]), "utf-8")
+    path.chmod(0o700)
+    return path
+
+
+def test_other_packages_that_are_called_as_ours_are_passed_over(strangers: Path, tmp_path: Path) -> None:
+    path = environment({"PYTHONPATH": f"{strangers}:{ROOT}"})
+    script = console_script("hepbench", "hepbench", tmp_path)
+    for program in ([str(script)], [sys.executable, "-m", "hepscore_adapter.programs"]):
+        answer = subprocess.run([*program, "list"], env=path, cwd=strangers, capture_output=True, text=True)
+        assert (answer.returncode, answer.stderr) == (0, "")
+        assert answer.stdout.startswith("mlpf: ")
+    script = console_script("hepbench-entrypoint", "hepbench-entrypoint", tmp_path)
+    answer = subprocess.run([script, "--help"], env=path, cwd=strangers, capture_output=True, text=True)
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+def test_processes_of_the_command_pass_them_over_too(strangers: Path, tmp_path: Path) -> None:
+    """These are the workers that make events. They import the main program again, each for itself."""
+    pytest.importorskip("pythia8mc", reason="events are made with Pythia")
+    script = console_script("hepbench", "hepbench", tmp_path)
+    settings = ("--set=train_events=4", "--set=validation_events=4", "--set=pileup=0", "--set=pool_events=1")
+    call = [script, "data", "generate", "mlpf", *settings, "--output", tmp_path / "events"]
+    path = environment({"PYTHONPATH": f"{strangers}:{ROOT}"})
+    answer = subprocess.run(call, env=path, cwd=strangers, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.horovod
+def test_ranks_that_the_command_starts_pass_them_over_too(
+    strangers: Path, mlpf_data: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("horovod", reason="several ranks need Horovod")
+    assert mlpf_data.is_dir()
+    script = console_script("hepbench", "hepbench", tmp_path)
+    call = [script, "run", *tiny(), "--ranks=2", "--batch-size=2", "--output", tmp_path / "run"]
+    path = environment({"PYTHONPATH": f"{strangers}:{ROOT}"})
+    answer = subprocess.run(call, env=path, cwd=strangers, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
 
 
 def test_workers_find_our_datasets_too(stranger: Path, mlpf_data: Path, tmp_path: Path) -> None:
@@ -143,6 +202,19 @@ def test_a_framework_that_cannot_be_loaded_says_why_in_one_line(tmp_path: Path) 
     assert not (tmp_path / "run").exists()
 
 
+def test_a_framework_that_a_limit_keeps_out_is_told_with_the_limit(tmp_path: Path) -> None:
+    (tmp_path / "tensorflow.py").write_text("raise ImportError('cannot map segment')\n", encoding="utf-8")
+    path = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "KERAS_BACKEND": "tensorflow"}
+    limit = 3 << 30
+    answer = run_line(
+        tmp_path / "run", env=path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    )
+    assert refused(answer, 2) == (
+        "tensorflow is installed but cannot be loaded: cannot map segment"
+        " (the address space is limited to 3072 MiB: raise ulimit -v)"
+    )
+
+
 @pytest.mark.parametrize(
     ("variable", "options"), [("XLA_FLAGS", ["--xla"]), ("TF_XLA_FLAGS", [])], ids=["xla", "tensorflow"]
 )
@@ -171,5 +243,5 @@ def test_make_refuses_an_old_python_before_it_makes_anything(tmp_path: Path) -> 
     )
     assert answer.returncode == 2
     line = answer.stderr.splitlines()[0]
-    assert line == "hepbench needs Python 3.11 or newer, got 3.9.18; call make PYTHON=python3.11"
+    assert line == "hepbench needs Python 3.11 to 3.13, got 3.9.18; call make PYTHON=python3.11"
     assert names(tmp_path) == ["Makefile", "pyproject.toml", "python3.9"]

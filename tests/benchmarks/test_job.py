@@ -14,13 +14,14 @@ import resource
 import signal
 import struct
 import subprocess
+import sys
 import termios
 from pathlib import Path
 
 import pytest
 
 from hepscore_adapter.validate import validate_summary
-from tests.command import LINE, hepbench, names, read, refused, run_line, start, until
+from tests.command import LINE, environment, hepbench, names, read, refused, run_line, start, until
 
 PLAIN = r"epoch {}/3{}: \d+\.\d\d s, \d+\.\d+ events/s, loss {}, validation loss {}, input wait \d+\.\d %"
 
@@ -252,16 +253,37 @@ def test_a_run_that_is_stopped_before_it_has_events_leaves_nothing(
     assert names(tmp_path) == []
 
 
-def test_data_that_cannot_be_had_leaves_nothing(tmp_path: Path) -> None:
-    line = refused(run_line(tmp_path / "run", "--data", "/nowhere"), 1)
-    assert line == "/nowhere has no manifest.json"
-    assert names(tmp_path) == []
+def test_a_run_without_its_data_has_a_result_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "line_summary.json").touch()
+    answer = run_line(tmp_path, "--data", "/nowhere", "--quiet", "--force")
+    reason = "/nowhere has no manifest.json"
+    assert refused(answer, 1) == f"failed: {reason} (see {tmp_path / 'result.json'})"
+    record = read(tmp_path / "result.json")
+    assert (record["status"], record["reason"], record["config"]["data"]) == ("failed", reason, "/nowhere")
+    assert names(tmp_path) == ["result.json", "run.log"]
 
 
-def test_a_folder_that_was_there_stays(tmp_path: Path) -> None:
+def test_a_wrong_call_leaves_what_was_there(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    refused(run_line(tmp_path, "--data", "/nowhere"), 1)
+    refused(run_line(tmp_path, "--gpus", 1), 2)
     assert names(tmp_path) == ["notes.txt"]
+
+
+def test_a_run_with_too_few_threads_says_so_before_its_framework_aborts(tmp_path: Path) -> None:
+    """Each run has a stack of 64 GB for every thread, and with it no room for the second one."""
+    stack, room = 64 << 30, 96 << 30
+    code = f"import resource as r, threading; threading.stack_size({stack >> 10} << 10);"
+    code += f"r.setrlimit(r.RLIMIT_AS, ({room}, {room})); import runpy;"
+    code += "runpy.run_module('tests.line', run_name='__main__')"
+    call = [sys.executable, "-c", code, "run", "line", "--quiet", "--threads=3", f"--output={tmp_path}"]
+    answer = subprocess.run(call, capture_output=True, text=True, env=environment({}))
+    record = read(tmp_path / "result.json")
+    assert re.fullmatch(
+        r"expected room for 14 more threads, got [01]; raise the limit of processes \(ulimit -u: \w+\) or "
+        r"that of the control group \(pids.max\), or lower --threads",
+        record["reason"],
+    )
+    assert refused(answer, 1) == f"failed: {record['reason']} (see {tmp_path / 'result.json'})"
 
 
 def test_the_result_is_there_even_if_nobody_reads_the_table(tmp_path: Path) -> None:

@@ -140,3 +140,10 @@ def test_a_mount_point_takes_results(small_disk: Path) -> None:
     assert names(small_disk) == []
     assert run_line(small_disk).returncode == 0
     assert names(small_disk) == ["line_summary.json", "result.json", "run.log"]
+
+
+def test_a_link_to_itself_is_one_line(tmp_path: Path) -> None:
+    link = tmp_path / "loop"
+    link.symlink_to(link)
+    line = refused(run_line(link), 2)
+    assert line.startswith(f"--output {link}: expected a folder to write to, got: ")

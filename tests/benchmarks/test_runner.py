@@ -18,6 +18,7 @@ from benchmarks.result import RunResult
 from benchmarks.runner import run
 from benchmarks.stopping import ignore_further_signals, on_stopping, raise_once
 from benchmarks.training.run import weights_sha256
+from datasets.errors import DataError
 from hepscore_adapter.summary import summary
 from hepscore_adapter.validate import validate_summary
 from tests import line
@@ -55,6 +56,14 @@ def test_losses_counts_and_quality_are_those_of_the_line() -> None:
     weight = struct.pack("<d", 2 - 2 / 2**6)
     assert result.weights_sha256 == hashlib.sha256(weight).hexdigest()
     assert result.model == {"trainable_parameters": 1, "frozen_parameters": 0}
+
+
+def test_an_epoch_of_too_few_steps_is_refused_before_there_are_data() -> None:
+    """There are none, as a run with enough steps finds."""
+    with suppress(DataError):
+        assert result_of("data=/no/data", "min_steps=2").status == "failed"
+    with pytest.raises(UsageError, match=r"got 2 of 2 events on 1 rank\(s\); --set train_events=6$"):
+        result_of("data=/no/data", "min_steps=3")
 
 
 @pytest.mark.parametrize(("trouble", "status"), [("none", "ok"), ("nan", "failed")])

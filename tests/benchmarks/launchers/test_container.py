@@ -20,7 +20,9 @@ import pytest
 import requests
 
 from benchmarks.errors import RunFailedError, UsageError
+from benchmarks.launchers import podman
 from benchmarks.launchers.container import plan_container
+from benchmarks.launchers.engines import SIF_MAGIC, SIF_MAGIC_OFFSET
 from benchmarks.output import RunOptions
 from benchmarks.resolution import Resolved, resolve
 from benchmarks.workload import presets
@@ -28,6 +30,7 @@ from tests import toy_image
 from tests.command import HEPBENCH, command, environment, hepbench, names, read, refused, start
 from tests.toy_image import Toy
 
+ELSEWHERE = "tcp://192.0.2.1:2375"  # an engine of which this machine knows nothing
 USER = f"{os.getuid()}:{os.getgid()}"
 
 
@@ -38,7 +41,10 @@ def resolved(workload: str = "mlpf") -> Resolved:
 def command_line(engine: str, settings: dict[str, Any], image: str | None = None, debug: bool = False) -> str:
     """Returns the command for a results folder whose name has every character that may separate fields."""
     options = RunOptions(Path("/a, b:c"), debug=debug)
-    return plan_container(engine, image, resolved(), settings, options).command_line()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", ELSEWHERE)
+        patch.setenv("PATH", "")
+        return plan_container(engine, image, resolved(), settings, options).command_line()
 
 
 def test_what_docker_is_told() -> None:
@@ -122,13 +128,25 @@ def test_what_an_image_does_not_take_is_refused(settings: dict[str, Any], flag: 
 
 def test_a_dry_run_prints_the_command_and_leaves_nothing(tmp_path: Path) -> None:
     call = ["run", "mlpf", "--engine=docker", "--image=i", "--dry-run"]
-    answer = hepbench(*call, f"--output={tmp_path / 'out'}", "--gpus=2", env={"CUDA_VISIBLE_DEVICES": "0,1"})
+    answer = hepbench(
+        *call,
+        f"--output={tmp_path / 'out'}",
+        "--gpus=2",
+        env={"CUDA_VISIBLE_DEVICES": "0,1", "DOCKER_HOST": ELSEWHERE},
+    )
     assert (answer.returncode, answer.stderr) == (0, "")
     assert answer.stdout.startswith(f"docker run --rm --label=hepbench.run --user={USER} ")
     assert answer.stdout.endswith(
         f"source={tmp_path / 'out'},target=/results '--gpus=\"device=0,1\"' i -W --preset smoke --gpus 2\n"
     )
     assert names(tmp_path) == []
+
+
+def test_an_image_may_be_below_the_home_folder(tmp_path: Path) -> None:
+    call = ["run", "mlpf", "--engine=apptainer", "--image", "~/i.sif", "--dry-run"]
+    assert f" {tmp_path}/i.sif -W " in hepbench(*call, env={"HOME": str(tmp_path)}).stdout
+    call[4] = "~nobody-of-this-name/i.sif"
+    assert refused(hepbench(*call), 2).endswith("there is no such home folder; write the whole path")
 
 
 def test_an_image_needs_an_engine() -> None:
@@ -159,9 +177,68 @@ def unavailable(engine: str, folder: Path, *arguments: str, **options: Any) -> s
 def test_no_daemon_is_one_line(tmp_path: Path) -> None:
     line = unavailable("docker", tmp_path, env={"DOCKER_HOST": f"unix://{tmp_path}/none"})
     assert line == (
-        "--engine docker: the Docker daemon does not answer ([Errno 2] No such file or directory);"
+        "--engine docker: no engine answers ([Errno 2] No such file or directory)"
+        f" at unix://{tmp_path}/none (DOCKER_HOST); start it, or set DOCKER_HOST"
+    )
+
+
+def without_sockets(folder: Path, sockets: str, path: str) -> subprocess.CompletedProcess[str]:
+    """Runs in a container on a machine that has no socket but those of ``sockets``, and no context."""
+    code = "from pathlib import Path; from benchmarks.launchers import discovery; from benchmarks import cli;"
+    code += f"discovery.DEFAULT_SOCKET = Path('{folder}/docker.sock');"
+    code += f"discovery.docker_sockets = lambda _: {sockets}; cli.main()"
+    call = [sys.executable, "-c", code, "run", "mlpf", "--engine=docker", f"--output={folder / 'out'}"]
+    nothing = {"DOCKER_HOST": "", "DOCKER_CONTEXT": "default", "PATH": path}
+    return subprocess.run(call, capture_output=True, text=True, env=environment(nothing))
+
+
+def test_without_any_engine_the_line_says_what_was_looked_for(tmp_path: Path) -> None:
+    answer = without_sockets(tmp_path, "[Path('/a/docker.sock'), Path('/a/podman.sock')]", path="/nowhere")
+    assert refused(answer, 2) == (
+        f"--engine docker: no engine answers ([Errno 2] No such file or directory) at unix://{tmp_path}"
+        "/docker.sock; looked for DOCKER_HOST, a Docker context, /a/docker.sock, /a/podman.sock and podman;"
         " start it, or set DOCKER_HOST"
     )
+
+
+def test_a_podman_that_does_not_start_is_one_line(tmp_path: Path) -> None:
+    podman = tmp_path / "bin" / "podman"
+    podman.parent.mkdir()
+    podman.write_text("#!/bin/sh\necho 'Error: cannot set up namespace' >&2\nexit 125\n", encoding="utf-8")
+    podman.chmod(0o755)
+    answer = without_sockets(tmp_path, "[]", path=f"{podman.parent}:/bin:/usr/bin")
+    assert refused(answer, 2) == (
+        "--engine docker: podman does not answer: Error: cannot set up namespace; start it,"
+        " or set DOCKER_HOST"
+    )
+    assert names(tmp_path) == ["bin"]
+
+
+def test_gpus_of_podman_have_their_names_of_the_container_device_interface() -> None:
+    assert podman.gpu_settings(("0", "2")) == {
+        f"--device=nvidia.com/gpu={name}": {
+            "device_requests": [{"driver": "cdi", "device_ids": ["nvidia.com/gpu=0", "nvidia.com/gpu=2"]}]
+        }
+        for name in ("0", "2")
+    }
+
+
+@pytest.mark.parametrize(
+    ("engine", "version", "good"),
+    [
+        ("Podman Engine", "4.3.1", False),
+        ("Podman Engine", "5.3.2-dev", False),
+        ("Podman Engine", "5.4.0", True),
+        ("Engine", "4.3.1", True),
+    ],
+)
+def test_a_podman_that_would_pass_over_gpus_is_refused(engine: str, version: str, good: bool) -> None:
+    answer = {"Components": [{"Name": engine, "Version": version}]}
+    if good:
+        podman.check_gives_gpus(answer)
+    else:
+        with pytest.raises(UsageError, match=rf"^--gpus: expected Podman 5\.4 or newer, got {version}; use "):
+            podman.check_gives_gpus(answer)
 
 
 def test_no_permission_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +248,7 @@ def test_no_permission_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         except OSError as error:
             raise docker.errors.DockerException("Error while fetching server API version") from error
 
-    monkeypatch.setattr(docker, "from_env", forbidden)
+    monkeypatch.setattr(docker, "from_env", lambda **_: forbidden())
     with (
         pytest.raises(UsageError) as caught,
         plan_container("docker", "i", resolved(), {}, RunOptions(tmp_path)).running(),
@@ -194,7 +271,7 @@ def test_a_failure_of_docker_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, line: str
 ) -> None:
     client = Mock(**{"containers.create.side_effect": error})
-    monkeypatch.setattr(docker, "from_env", lambda: client)
+    monkeypatch.setattr(docker, "from_env", lambda **_: client)
     with (
         pytest.raises(RunFailedError) as caught,
         plan_container("docker", "i", resolved(), {}, RunOptions(tmp_path)).running(),
@@ -215,7 +292,25 @@ def test_a_missing_python_package_is_one_line(tmp_path: Path) -> None:
 
 def test_no_apptainer_is_one_line(tmp_path: Path) -> None:
     line = unavailable("apptainer", tmp_path, env={"PATH": str(tmp_path)})
-    assert line == "--engine apptainer: no apptainer on the PATH; install it, or take --engine docker"
+    assert line == (
+        "--engine apptainer: no apptainer or singularity on the PATH; install Apptainer,"
+        " or take --engine docker"
+    )
+
+
+def test_the_engine_may_have_its_old_name(tmp_path: Path) -> None:
+    program, image = tmp_path / "bin" / "singularity", tmp_path / "i.sif"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho $0 version 3.8.7\n", encoding="utf-8")
+    program.chmod(0o755)
+    image.write_bytes(b"#" * SIF_MAGIC_OFFSET + SIF_MAGIC)
+    path = {"PATH": f"{program.parent}:/nowhere"}
+    line = unavailable("apptainer", tmp_path, "--image", image, env=path)
+    assert line.startswith(
+        f"--engine apptainer: {program}: expected Apptainer, or SingularityCE 3.9 or newer"
+    )
+    answer = hepbench("run", "mlpf", "--engine=apptainer", "--image", image, "--dry-run", env=path)
+    assert answer.stdout.startswith("singularity run --contain --cleanenv ")
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "text"])

@@ -197,10 +197,13 @@ def test_a_rank_that_fails_with_its_events_ends_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_rank_0_refuses_is_one_line_and_no_file(tmp_path: Path) -> None:
-    answer = run_line(tmp_path / "run", "--ranks", 2, "--set", "train_events=4", "--data", tmp_path / "none")
-    assert refused(answer, 1) == f"{tmp_path / 'none'} has no manifest.json"
-    assert names(tmp_path) == []
+def test_what_rank_0_lacks_is_one_line_and_a_result(tmp_path: Path) -> None:
+    folder, settings = tmp_path / "run", ("--set", "train_events=4", "--data", tmp_path / "none", "--quiet")
+    reason = f"{tmp_path / 'none'} has no manifest.json"
+    answer = run_line(folder, "--ranks", 2, *settings)
+    assert refused(answer, 1) == f"failed: {reason} (see {folder / 'result.json'})"
+    record = read(folder / "result.json")
+    assert (record["status"], record["reason"], record["world_size"]) == ("failed", reason, 2)
 
 
 def start_as_srun(folder: Path, *options: object, **env: str) -> list[subprocess.Popen[str]]:
@@ -364,6 +367,16 @@ def test_a_global_batch_has_to_divide(tmp_path: Path) -> None:
     assert refused(answer, 2) == (
         "global_batch_size: expected at most the 3 training events, got 4 on 2 rank(s); "
         "lower --batch-size or --global-batch-size, or raise --set train_events"
+    )
+    assert names(tmp_path) == []
+
+
+def test_too_few_steps_for_the_ranks_are_refused_before_they_start(tmp_path: Path) -> None:
+    settings = ("--set", "train_events=8", "--set", "min_steps=4")
+    answer = run_line(tmp_path / "run", "--ranks", 2, *settings)
+    assert refused(answer, 2) == (
+        "train_events: expected at least 4 steps in an epoch (min_steps), got 2 of 4 events on 2 rank(s); "
+        "--set train_events=16"
     )
     assert names(tmp_path) == []
 

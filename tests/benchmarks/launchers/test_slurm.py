@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from benchmarks.launchers.engines import SIF_MAGIC, SIF_MAGIC_OFFSET
 from tests.command import ROOT, hepbench, names, refused
 
+BASH = shutil.which("bash") or "bash"
 SHIPPED = (
     "mlpf",
     "--preset=hepscore",
@@ -26,6 +28,15 @@ def program(folder: Path, name: str, script: str) -> dict[str, str]:
     (folder / name).write_text(f"#!/bin/sh\n{script}\n")
     (folder / name).chmod(0o755)
     return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+def only(folder: Path, name: str) -> Path:
+    """Makes a folder with one program of this machine."""
+    folder.mkdir()
+    path = shutil.which(name)
+    assert path is not None
+    (folder / name).symlink_to(path)
+    return folder
 
 
 @pytest.fixture
@@ -54,7 +65,7 @@ def test_gpus_of_all_nodes_are_asked_of_slurm_and_of_the_run() -> None:
         *("job-name=hepbench-gnn_tracking", "nodes=3", "ntasks-per-node=2", "exclusive", "mem=0"),
         *("signal=TERM@120", "gpus-per-node=2"),
     ]
-    assert "apptainer exec --nv " in script
+    assert '"$engine" exec --nv ' in script
     assert "hepbench run gnn_tracking --preset=smoke --data=/data/smoke --gpus=6 " in script
 
 
@@ -70,11 +81,21 @@ def test_without_gpus_there_are_none_in_the_script() -> None:
 def test_srun_gets_every_path_as_it_is(tmp_path: Path) -> None:
     folder = tmp_path / "it's, $HOME: a b"
     script = dry_run("mlpf", "--ranks-per-node=2", "--image", folder / "i.sif", "--output", folder / "o")
-    srun = program(tmp_path / "bin", "srun", r'printf "%s\n" "$@"')
-    got = subprocess.run(["bash", "-c", script], env=srun, capture_output=True, text=True, check=True).stdout
+    program(tmp_path / "bin", "srun", r'printf "%s\n" "$@"')
+    bare = {"PATH": f"{tmp_path}/bin:{only(tmp_path / 'tools', 'mkdir')}", "HOSTNAME": "node7"}
+    answer = subprocess.run([BASH, "-c", script], env=bare, capture_output=True, text=True)
+    assert answer.stderr == (
+        "hepbench: no apptainer or singularity on the PATH of node7; load its module before the job\n"
+    )
+    assert (answer.returncode, answer.stdout) == (1, "")
+
+    # Of the two names, the nodes have the old one.
+    program(tmp_path / "bin", "singularity", "exit 1")
+    got = subprocess.run([BASH, "-c", script], env=bare, capture_output=True, text=True, check=True).stdout
     assert got.splitlines() == [
         *("--mpi=none", "--cpu-bind=none", "--kill-on-bad-exit=0", "--wait=20"),
-        *("apptainer", "exec", "--no-mount=home,cwd", "--pwd=/", "--env=PYTHONPATH="),
+        *(f"{tmp_path}/bin/singularity", "exec", "--no-mount=home,cwd", "--pwd=/"),
+        "--env=LD_PRELOAD=,PYTHONHOME=,PYTHONPATH=",
         f'--mount=type=bind,"source={folder}/o","target={folder}/o"',
         *(f"{folder}/i.sif", "hepbench", "run", "mlpf"),
         *("--preset=smoke", "--data=/data/smoke", "--ranks=2", f"--output={folder}/o"),

@@ -111,6 +111,34 @@ def test_a_slice_is_a_device_under_the_index_of_its_gpu(
     assert [nvml.is_partitioned(gpu) for gpu in (0, 1, (1, 0))] == [False, True, True]
 
 
+def test_a_slice_that_the_driver_does_not_list_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its GPU stands for it, of which no power is claimed."""
+    FakeNvml(2, slices={1: 0}).install(monkeypatch)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-11111111-2222")
+    assert nvml.visible_handles() == {1: 1}
+    assert nvml.is_partitioned(1)
+    assert nvml.assignable_devices() == ["MIG-11111111-2222"]
+
+
+@pytest.mark.parametrize(
+    ("visible", "devices"),
+    [
+        (None, ["GPU-000-a", "MIG-100-b", "MIG-110-b"]),
+        ("0,1", ["GPU-000-a", "MIG-100-b"]),  # the number of a GPU is its first slice
+        ("MIG-110-b,MIG-100-b", ["MIG-110-b", "MIG-100-b"]),
+        ("MIG-110-b,MIG-777-b", ["MIG-110-b"]),
+        ("", []),
+    ],
+)
+def test_each_slice_can_be_given_to_a_process_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, devices: list[str]
+) -> None:
+    FakeNvml(2, slices={1: 2}).install(monkeypatch)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert nvml.assignable_devices() == devices
+
+
 @pytest.mark.gpu
 def test_a_gpu_is_found_by_its_identifier() -> None:
     gpus = nvml.handles()

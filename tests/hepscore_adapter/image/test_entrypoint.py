@@ -284,6 +284,11 @@ def test_copies_measure_at_the_same_time(image: LineImage, results: Path) -> Non
     report = scored(steady, results, "-W", "--copies", "2")["report"]
     assert report["overlap"] > 0.8
 
+    # A pass over the validation events takes a second, too, and three would not be long enough.
+    for number in (1, 2):
+        passes = read(results / f"proc_{number}" / "result.json")["inference"]["batch"]["pass_seconds"]
+        assert sum(passes[:-1]) < 3.5 <= sum(passes)
+
 
 @pytest.mark.slow
 def test_a_copy_that_hangs_ends_the_run_within_a_minute(image: LineImage, results: Path) -> None:
@@ -392,3 +397,17 @@ def test_the_help_names_the_presets_and_needs_no_image(image: LineImage, results
     image.env = {"HEPBENCH_WORKLOAD": "", "HEPBENCH_PRESETS": ""}
     assert run(image, results, "--help").code == 0
     assert run(image, results, "-W").stderr.decode().startswith("hepbench: expected HEPBENCH_WORKLOAD and ")
+
+
+@pytest.mark.parametrize("streams", [">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full 2>/dev/full"])
+def test_streams_that_take_nothing_cost_no_score(streams: str, tmp_path: Path) -> None:
+    image = LineImage(tmp_path, prefix=("bash", "-c", f'"$@" {streams}', "bash"))
+    assert image.start("-W", results=tmp_path / "out").finish(120).code == 0
+    assert (tmp_path / "out" / "line_summary.json").is_file()
+
+
+def test_the_results_may_be_below_the_home_folder(tmp_path: Path) -> None:
+    image = LineImage(tmp_path, env={"HOME": str(tmp_path)})
+    outcome = image.start("-W", results=Path("~/out")).finish(120)
+    assert outcome.code == 0, outcome.stderr
+    assert (tmp_path / "out" / "line_summary.json").is_file()
