@@ -7,14 +7,16 @@ READY := $(VENV)/.ready
 
 .PHONY: setup horovod run test test-slow test-all lint bench image sif push hepscore configs clean
 
-setup: $(READY)  ## make .venv with everything
+setup: $(READY)  ## make .venv with everything that pip has for this machine
 
 $(READY): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit("hepbench needs Python 3.11 or newer, got %s; call make PYTHON=python3.11" \
-		% sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -c 'import sys; sys.exit("hepbench needs Python 3.11 to 3.13, got %s; call make PYTHON=python3.11" \
+		% sys.version.split()[0] if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0)'
 	$(PYTHON) -m venv $(if $(wildcard $(READY)),,--clear) $(VENV)  # one that was never ready may be of another Python
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet -e '.[cpu,containers,data,report,dev]'
+	@$(BIN)/pip install --quiet -e '.[tracking]' || echo 'make setup: pip could not install ACTS (pyacts), as it says' \
+		'above. Only generated tracking data need it: docs/data.md, "Other machines", says what to do without.'
 	touch $@
 
 horovod: setup  ## Horovod for the TensorFlow in .venv, from its source (needs g++ and make, takes minutes)
@@ -52,7 +54,9 @@ SIF = build/sif/$(subst :,_,$(IMAGE)).sif
 # An image for CUDA has a second name. A SIF has each name once more with the architecture, for hep-score's `addarch`.
 NAMES = $(IMAGE) $(if $(filter cuda,$(ACCELERATOR)),$(subst -bmk:,-gpu-bmk:,$(IMAGE)))
 SIF_NAMES = $(NAMES) $(addsuffix _$(shell uname -m),$(NAMES))
-export DOCKER ?= docker
+# Podman takes the same commands as Docker, and Singularity those of Apptainer.
+export DOCKER ?= $(or $(shell command -v docker),$(shell command -v podman),docker)
+APPTAINER ?= $(or $(shell command -v apptainer),$(shell command -v singularity),apptainer)
 ARGUMENTS = $(foreach name,BASE_IMAGE BUILDER_IMAGE ACCELERATOR PRESETS,$(if $($(name)),--build-arg $(name)='$($(name))'))
 
 image:  ## the container image of WORKLOAD; BUILD_FLAGS go to docker build
@@ -60,7 +64,7 @@ image:  ## the container image of WORKLOAD; BUILD_FLAGS go to docker build
 
 sif:  ## the image as SIF, under its own name and those that hep-score's dir:// registry expects
 	mkdir -p build/sif
-	apptainer build --force --disable-cache --mksquashfs-args '-Xcompression-level 1' \
+	$(APPTAINER) build --force --disable-cache --mksquashfs-args '-Xcompression-level 1' \
 	    --build-arg IMAGE=$(LOCAL) $(SIF).part containers/image.def
 	mv $(SIF).part $(SIF)
 	for name in $(SIF_NAMES); do ln -f $(SIF) build/sif/$$name || exit; done
@@ -70,14 +74,15 @@ push:  ## image and SIF to REGISTRY, such as registry.example.org/hepbench
 	for name in $(NAMES); do \
 	    $(DOCKER) tag $(LOCAL) $(REGISTRY)/$$name && $(DOCKER) push $(REGISTRY)/$$name || exit; \
 	done
-	for name in $(SIF_NAMES); do apptainer push build/sif/$$name oras://$(REGISTRY)/sif/$$name || exit; done
+	for name in $(SIF_NAMES); do $(APPTAINER) push build/sif/$$name oras://$(REGISTRY)/sif/$$name || exit; done
 
 hepscore: setup  ## the real hep-score (HEPSCORE_BIN) on both images and both SIFs, preset smoke
 	$(BIN)/python -m tests.hepscore
 
 configs: setup  ## the shipped configurations of hep-score, out of the reference runs beside them
 	$(BIN)/hepbench hepscore config --gpus 1 --output hepscore_adapter/configs/hepscore-gpu.yaml
-	$(BIN)/hepbench hepscore config --gpus 0 --output hepscore_adapter/configs/hepscore-gpu-cpuonly.yaml
+	$(BIN)/hepbench hepscore config --preset hepscore-small --gpus 0 \
+	    --output hepscore_adapter/configs/hepscore-gpu-cpuonly.yaml
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) build results .mypy_cache .pytest_cache .ruff_cache

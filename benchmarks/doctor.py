@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
+import signal
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.errors import UsageError
+from benchmarks.launchers.discovery import answers, find_apptainer, find_docker
 from benchmarks.machine import nvml
 from benchmarks.machine.cgroup import usable_cores
 from benchmarks.machine.memory import memory_available_bytes
@@ -22,6 +26,8 @@ OLDEST_TENSORFLOW = (2, 16)
 LEAST_MEMORY_GIB = 2.0
 LEAST_DISK_GIB = 1.0
 _GIB = 1 << 30
+# Some machines can have neither: docs/data.md, "Other machines".
+_CARRY = "or bring events from another machine"
 
 
 @dataclass(frozen=True)
@@ -55,13 +61,17 @@ def examine() -> list[Check]:
         _gpus(),
         _horovod(),
         _docker(os.environ),
-        _program("Apptainer", ("apptainer", "singularity"), "runs from a .sif image", "install Apptainer"),
-        _program("Slurm", ("sbatch",), "batch jobs on a Slurm cluster", "log in to a submit node"),
+        _apptainer(),
+        _program("Slurm", "sbatch", "batch jobs on a Slurm cluster", "log in to a submit node"),
         _hep_score(os.environ),
-        _distributions("Pythia", ("pythia8mc",), "simulated events with Pythia", ".[data]"),
-        _distributions("ACTS", ("pyacts",), "simulated tracks with ACTS", ".[data]"),
-        _distributions("pooch", ("pooch",), "downloads of public data", ".[data]"),
-        _distributions("plotting", ("matplotlib", "mplhep"), "hepbench report --plot", ".[report]"),
+        _distributions(
+            "Pythia", ("pythia8mc",), "simulated events with Pythia", f"{_install('data')}, {_CARRY}"
+        ),
+        _distributions(
+            "ACTS", ("pyacts",), "simulated tracks with ACTS", f"{_install('tracking')}, {_CARRY}"
+        ),
+        _distributions("pooch", ("pooch",), "downloads of public data", _install("data")),
+        _distributions("plotting", ("matplotlib", "mplhep"), "hepbench report --plot", _install("report")),
     ]
 
 
@@ -89,8 +99,24 @@ def _framework() -> Check:
         version = package_version(name)
         if version is not None and keras is not None:
             recent = tuple(int(part) for part in re.findall(r"\d+", version)[:2]) >= OLDEST_TENSORFLOW
-            return _framework_check(recent, f"{name} {version}, keras {keras}")
+            finding = f"{name} {version}, keras {keras}"
+            failure = _import_failure("tensorflow") if recent else ""
+            if failure:
+                finding += f"; it is installed but cannot be loaded: {failure}"
+            return _framework_check(recent and not failure, finding)
     return _framework_check(False, f"no TensorFlow, keras {keras or 'not installed'}")
+
+
+def _import_failure(module: str) -> str:
+    """Imports a module in a process of its own, and returns why that fails, or an empty text.
+
+    A library that was built for another machine may kill the process.
+    """
+    command = [sys.executable, "-P", "-c", f"import {module}"]
+    answer = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if answer.returncode < 0:
+        return f"killed by {signal.Signals(-answer.returncode).name}"
+    return next(reversed(answer.stderr.strip().splitlines()), "no reason") if answer.returncode else ""
 
 
 def _framework_check(ok: bool, finding: str) -> Check:
@@ -155,43 +181,50 @@ def _horovod() -> Check:
     return Check("Horovod", version is not None, version or "not installed", "several ranks", remedy)
 
 
-def _distributions(name: str, distributions: Sequence[str], needed_for: str, extra: str) -> Check:
+def _install(extra: str) -> str:
+    return f"pip install '.[{extra}]'"
+
+
+def _distributions(name: str, distributions: Sequence[str], needed_for: str, remedy: str) -> Check:
     versions = {distribution: package_version(distribution) for distribution in distributions}
     finding = ", ".join(f"{key} {version or 'not installed'}" for key, version in versions.items())
-    return Check(name, None not in versions.values(), finding, needed_for, f"pip install '{extra}'")
+    return Check(name, None not in versions.values(), finding, needed_for, remedy)
 
 
-def _program(name: str, programs: tuple[str, ...], needed_for: str, remedy: str) -> Check:
-    paths = [path for program in programs if (path := shutil.which(program))]
-    return Check(name, bool(paths), paths[0] if paths else "not on PATH", needed_for, remedy)
+def _program(name: str, program: str, needed_for: str, remedy: str) -> Check:
+    path = shutil.which(program)
+    return Check(name, path is not None, path or "not on PATH", needed_for, remedy)
+
+
+def _apptainer() -> Check:
+    """Checks for what ``--engine apptainer`` starts, which may have the name ``singularity``."""
+    try:
+        ok, finding = True, find_apptainer()
+    except UsageError as error:
+        ok, finding = False, str(error)
+    return Check("Apptainer", ok, finding, "runs from a .sif image", "install Apptainer")
 
 
 def _docker(environment: Mapping[str, str]) -> Check:
-    client = shutil.which("docker")
+    """Checks for what ``--engine docker`` reaches: Docker or Podman, of the system or of this user."""
+    try:
+        engine = find_docker(environment)
+    except UsageError as error:
+        return _docker_check(False, str(error), "choose another with docker context use")
+    client = shutil.which(engine.client()[0])
     if client is None:
-        return _docker_check(False, "no client on PATH", "install Docker")
-    address = environment.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    if not address.startswith("unix://"):
-        return _docker_check(True, f"{client}, daemon elsewhere (DOCKER_HOST), not asked", "")
-    if _answers(address.removeprefix("unix://")):
+        return _docker_check(False, "no client on PATH", "install Docker or Podman")
+    if not engine.url:
+        return _docker_check(True, f"{client}, whose service is started when it is needed", "")
+    if engine.socket is None:
+        return _docker_check(True, f"{client}, daemon elsewhere ({engine.origin}), not asked", "")
+    if answers(engine.socket):
         return _docker_check(True, f"{client}, daemon answers", "")
     return _docker_check(False, f"{client}, daemon does not answer", "start it, or join the group docker")
 
 
 def _docker_check(ok: bool, finding: str, remedy: str) -> Check:
     return Check("Docker", ok, finding, "runs from a Docker image", remedy)
-
-
-def _answers(path: str) -> bool:
-    """Returns whether an engine listens on a Unix socket and lets this user in."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(0.1)
-        try:
-            connection.connect(path)
-            connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
-            return b" 200 " in connection.recv(64)
-        except OSError:
-            return False
 
 
 def _hep_score(environment: Mapping[str, str]) -> Check:

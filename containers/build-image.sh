@@ -3,13 +3,13 @@
 # An image for CUDA gets a second name such as mlpf-gpu-bmk, in the manner of hep-score's GPU workloads.
 #
 # Usage: build-image.sh WORKLOAD VERSION IMAGE [option of docker build] ...
-# Environment: DOCKER  the client, default docker
+# Environment: DOCKER  the client, default docker or, where there is none, podman
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 WORKLOAD=$1 VERSION=$2 IMAGE=$3
 shift 3
-DOCKER=${DOCKER:-docker}
+DOCKER=${DOCKER:-$(command -v docker || command -v podman || echo docker)}
 [ -f "benchmarks/workloads/$WORKLOAD/workload.py" ] || {
     echo "make image: expected a folder of benchmarks/workloads/ with a workload.py as WORKLOAD, got $WORKLOAD" >&2
     exit 2

@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.command import ROOT
 
@@ -50,11 +51,44 @@ def test_every_pin_is_exact_and_agrees_with_the_project() -> None:
     assert all(re.fullmatch(r"[\w.-]+==\d[\w.+]*", line) for line in PINS)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["cpu"], *extras["gpu"], *extras["data"]]
-    exact = dict(re.sub(r"\[.*\]", "", line).split("==") for line in wanted if "==" in line)
+    used = [project["dependencies"], *(extras[name] for name in ("cpu", "gpu", "data", "tracking"))]
+    wanted = [Requirement(line) for lines in used for line in lines]
+    exact = {one.name: str(one.specifier).removeprefix("==") for one in wanted if "==" in str(one.specifier)}
     assert exact.items() <= pinned.items()
-    names = {re.match(r"[\w-]+", line)[0].lower() for line in wanted}  # type: ignore[index]
-    assert names <= {name.lower() for name in pinned}
+    assert {one.name.lower() for one in wanted} <= {name.lower() for name in pinned}
+
+
+def test_the_recipes_name_no_architecture() -> None:
+    for file in (ROOT / "Makefile", FOLDER / "Dockerfile", FOLDER / "image.def", *FOLDER.glob("*.sh")):
+        assert not re.search(r"x86_64|amd64|aarch64|arm64", file.read_text(encoding="utf-8")), file
+
+
+def test_acts_is_not_among_what_must_be_installed(tmp_path: Path) -> None:
+    """The program of the stage ``requirements`` runs as the Dockerfile has it."""
+    [program] = [run for run in instructions("RUN") if "tomllib" in run]
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    environment = {**os.environ, "ACCELERATOR": "cpu"}
+    subprocess.run(["bash", "-euc", program], cwd=tmp_path, env=environment, check=True)
+    files = {file.stem: file.read_text(encoding="utf-8") for file in tmp_path.iterdir()}
+    assert set(files) == {"framework", "data", "tracking"}
+    assert [name for name, text in files.items() if "pyacts==" in text] == ["tracking"]
+
+
+@pytest.mark.parametrize(
+    ("refused", "code", "lines"), [("tracking", 0, 1), ("data", 1, 0), ("nothing", 0, 0)]
+)
+def test_an_image_can_be_built_without_acts_and_not_without_the_rest(
+    tmp_path: Path, refused: str, code: int, lines: int
+) -> None:
+    [program] = [run for run in instructions("RUN") if "--requirement tracking.txt" in run]
+    python = tmp_path / "python3"
+    python.write_text(f'#!/bin/sh\ncase "$*" in *{refused}.txt) exit 1 ;; esac\n', encoding="utf-8")
+    python.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    answer = subprocess.run(
+        ["sh", "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (answer.returncode, len(answer.stdout.splitlines())) == (code, lines)
 
 
 def test_every_installation_obeys_the_pins_and_leaves_no_cache() -> None:
@@ -165,3 +199,16 @@ def test_data_of_no_preset() -> None:
     )
     assert answer.returncode == 2
     assert answer.stderr == "make-data.sh: expected one preset or more in PRESETS, got none\n"
+
+
+def test_make_takes_podman_and_singularity_where_there_is_nothing_else(tmp_path: Path) -> None:
+    for name in ("podman", "singularity"):
+        (tmp_path / name).write_text("#!/bin/sh\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    for name in ("make", "sh", "sed", "uname"):
+        (tmp_path / name).symlink_to(shutil.which(name) or name)
+    call = [str(tmp_path / "make"), "--dry-run", f"SHELL={tmp_path}/sh", "push", "REGISTRY=example.org/x"]
+    answer = subprocess.run(call, cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    assert f"{tmp_path}/podman push example.org/x/" in answer.stdout
+    assert f"{tmp_path}/singularity push build/sif/" in answer.stdout
