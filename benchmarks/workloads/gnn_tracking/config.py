@@ -197,7 +197,7 @@ _WHOLE: dict[str, Any] = {
     "pt_min": 1.0,
     "noise": 0.15,
     "directed": True,
-    # Of 64 events the largest has 153,000 hits with its noise. Edges grow with the square: 1.9 million.
+    # The largest of the 176 events of ``hepscore`` has 158,356 nodes and 2,123,324 edges.
     "pad_nodes": 170_000,
     "pad_edges": 2_400_000,
     "padding": "buckets",

@@ -71,8 +71,8 @@ def test_gpus_of_all_nodes_are_asked_of_slurm_and_of_the_run() -> None:
 
 def test_without_gpus_there_are_none_in_the_script() -> None:
     options = ("--time=1-0", "--partition=long", "--account=atlas")
-    script = dry_run("mlpf", "--nodes=2", "--ranks-per-node=4", "--image=x.sif", "--output=/o", *options)
-    assert "--ranks=8 " in script
+    script = dry_run("mlpf", "--nodes=2", "--ranks-per-node=2", "--image=x.sif", "--output=/o", *options)
+    assert "--ranks=4 " in script
     assert "gpus" not in script
     assert "--nv" not in script
     assert "\n#SBATCH --time=1-0\n#SBATCH --partition=long\n#SBATCH --account=atlas\n" in script
