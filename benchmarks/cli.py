@@ -35,12 +35,15 @@ cli.add_command(reproduce)
 
 @cli.command("list")
 def list_workloads() -> None:
-    """List the workloads and their presets."""
-    from benchmarks import workload
+    """List the workloads and their presets, and the backends."""
+    from benchmarks import backends, workload
 
     for name in workload.REGISTRY:
         click.echo(f"{name}: {workload.describe(name)}")
         click.echo(f"    presets: {', '.join(workload.presets(name))}")
+    click.echo("backends:")
+    for name, requirement in backends.REGISTRY.items():
+        click.echo(f"    {name}: {requirement.describe()}")
 
 
 @cli.command()

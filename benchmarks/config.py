@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 
 from benchmarks.errors import UsageError
 
+BACKENDS = ("tensorflow", "jax", "torch")  # as Keras calls them; ``benchmarks.backends`` says more of each
 PRECISIONS = ("float32", "float64", "mixed_bfloat16", "mixed_float16")
 
 # A preset NAME-small takes the very same step as the preset NAME, on fewer events and in fewer epochs. So it
@@ -40,6 +41,9 @@ class RunConfig:
     kind: ClassVar[str]
     how_to_shrink: ClassVar[str] = "lower --batch-size"  # what to do where a run does not fit
 
+    backend: str = option(
+        "tensorflow", "framework that computes; KERAS_BACKEND sets it, too", choices=BACKENDS
+    )
     seed: int = option(1, "seed of the initial weights and of everything drawn later", low=0, high=2**31 - 1)
     precision: str = option("float32", "number format of the model", choices=PRECISIONS)
     xla: str = option("auto", "compile with XLA; auto: on a GPU only", choices=("auto", "on", "off"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.backends import REGISTRY
 from benchmarks.errors import UsageError
 from benchmarks.launchers.discovery import answers, find_apptainer, find_docker
 from benchmarks.machine import nvml
@@ -20,8 +22,6 @@ from benchmarks.machine.memory import memory_available_bytes
 from benchmarks.machine.provenance import package_version
 from datasets.cache import cache_root
 
-# The first TensorFlow whose keras is Keras 3.
-OLDEST_TENSORFLOW = (2, 16)
 # The smallest preset's process on a CPU, with TensorFlow itself.
 LEAST_MEMORY_GIB = 2.0
 LEAST_DISK_GIB = 1.0
@@ -55,6 +55,7 @@ def examine() -> list[Check]:
     """Checks everything that some command of hepbench can use."""
     return [
         _framework(),
+        *map(_backend, REGISTRY),
         _memory(),
         _cores(),
         *_disks(),
@@ -95,16 +96,35 @@ def format_checks(checks: Sequence[Check]) -> str:
 
 def _framework() -> Check:
     keras = package_version("keras")
-    for name in ("tensorflow", "tensorflow-cpu"):
-        version = package_version(name)
-        if version is not None and keras is not None:
-            recent = tuple(int(part) for part in re.findall(r"\d+", version)[:2]) >= OLDEST_TENSORFLOW
-            finding = f"{name} {version}, keras {keras}"
-            failure = _import_failure("tensorflow") if recent else ""
-            if failure:
-                finding += f"; it is installed but cannot be loaded: {failure}"
-            return _framework_check(recent and not failure, finding)
-    return _framework_check(False, f"no TensorFlow, keras {keras or 'not installed'}")
+    names = [check.finding for check in map(_backend, REGISTRY) if check.ok]
+    finding = ", ".join([*names, f"keras {keras or 'not installed'}"])
+    return Check(
+        "framework",
+        bool(names and keras),
+        finding if names else f"no backend, {finding}",
+        "every run",
+        " or ".join(requirement.install for requirement in REGISTRY.values()),
+        required=True,
+    )
+
+
+@functools.cache
+def _backend(name: str) -> Check:
+    requirement = REGISTRY[name]
+    found = {key: package_version(key) for key in requirement.distributions}
+    installed = {key: version for key, version in found.items() if version is not None}
+    recent = any(_major_minor(version) >= requirement.oldest for version in installed.values())
+    finding = ", ".join(f"{key} {version}" for key, version in installed.items()) or "not installed"
+    failure = _import_failure(name) if recent else ""
+    if failure:
+        finding += f"; it is installed but cannot be loaded: {failure}"
+    return Check(
+        f"backend {name}", recent and not failure, finding, f"--backend {name}", requirement.describe()
+    )
+
+
+def _major_minor(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
 
 
 def _import_failure(module: str) -> str:
@@ -117,12 +137,6 @@ def _import_failure(module: str) -> str:
     if answer.returncode < 0:
         return f"killed by {signal.Signals(-answer.returncode).name}"
     return next(reversed(answer.stderr.strip().splitlines()), "no reason") if answer.returncode else ""
-
-
-def _framework_check(ok: bool, finding: str) -> Check:
-    oldest = ".".join(map(str, OLDEST_TENSORFLOW))
-    remedy = f"TensorFlow {oldest} or newer: pip install '.[cpu]' or '.[gpu]'"
-    return Check("framework", ok, finding, "every run", remedy, required=True)
 
 
 def _memory() -> Check:

@@ -40,6 +40,7 @@ PRESET = [
     ),
 ]
 FLAGS = [
+    click.option("--backend", help="Framework that computes: tensorflow, jax or torch."),
     click.option("--epochs", help="Passes over the training events, warm-up included."),
     click.option("--batch-size", help="Events per step of each rank."),
     click.option("--global-batch-size", help="Events per step of all ranks together."),

@@ -1,9 +1,13 @@
-"""The layers of a configuration: preset < file < ``--set`` < ``--sweep`` < flag; each value has an origin."""
+"""The layers of a configuration, each value with its origin.
+
+A preset comes first, and over it the variable ``KERAS_BACKEND``, a file, ``--set``, ``--sweep`` and flags.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +17,8 @@ import yaml
 
 from benchmarks.config import RunConfig
 from benchmarks.errors import UsageError
+
+BACKEND_VARIABLE = "KERAS_BACKEND"
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ def resolve(
     sweep: Iterable[str] = (),
     flags: Mapping[str, Any] | None = None,
 ) -> Resolved:
-    """Lays a file, ``--set`` assignments and flags over a preset.
+    """Lays ``KERAS_BACKEND``, a file, ``--set`` assignments and flags over a preset.
 
     Args:
         preset: Name of the preset.
@@ -75,6 +81,8 @@ def resolve(
         UsageError: An unknown key, a value out of range, or keys that do not fit together.
     """
     layers: list[tuple[str, Mapping[str, Any]]] = []
+    if backend := os.environ.get(BACKEND_VARIABLE):  # Keras takes an empty variable for one that is not set
+        layers.append((BACKEND_VARIABLE, {"backend": backend}))
     if file is not None:
         layers.append((str(file), _read_file(file)))
     layers.extend(

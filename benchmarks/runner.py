@@ -67,8 +67,9 @@ def run(
         RunFailedError: This rank, not the first one, found no others, or the machine leaves too few threads.
     """
     # The ranks come first: whatever follows may be agreed among them.
-    backend = backends.load()
-    config = resolved.config.for_ranks(place.size)
+    restricted = backends.restrict(resolved.config, place.size)
+    backend = backends.load(restricted.backend)
+    config = restricted.for_ranks(place.size)
     try:
         world = horovod.join(place, backend.device())
     except RunFailedError as error:

@@ -1,24 +1,82 @@
 """What a framework's runtime does differently, with one module for each framework.
 
-Models are written once, in ``keras.ops``. A backend module has the functions of ``Backend``, and the variable
-``KERAS_BACKEND`` of the environment chooses it.
+Models are written once, in ``keras.ops``. A backend is a module with the functions of ``Backend`` and an
+entry of ``REGISTRY``, and the key ``backend`` of the configuration chooses it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, cast
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar, cast
 
-from benchmarks.config import RunConfig
+import numpy as np
+
+from benchmarks.config import PRECISIONS, RunConfig
 from benchmarks.errors import UsageError
 from benchmarks.machine.limits import address_space_remark
 from benchmarks.ranks.place import ALONE, Place
 from benchmarks.ranks.world import LONE_WORLD, World
 from benchmarks.workload import Tensor, Training
 
-SUPPORTED = ("tensorflow",)
+C = TypeVar("C", bound=RunConfig)
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What a backend needs and what it cannot do, which can be read without its framework.
+
+    Attributes:
+        title: The framework's own name.
+        distributions: The packages that have it, of which one is enough.
+        oldest: The oldest version that serves, as major and minor number.
+        install: How to install it.
+        choices: The values that a key of the configuration can have on it, for keys that cannot have all.
+        several_ranks: Whether several processes can train together.
+    """
+
+    title: str
+    distributions: tuple[str, ...]
+    oldest: tuple[int, int]
+    install: str
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    several_ranks: bool = False
+
+    def describe(self) -> str:
+        """Returns the oldest version and how to install it, in one line."""
+        return f"{self.title} {'.'.join(map(str, self.oldest))} or newer: {self.install}"
+
+
+# Keras computes means of float64 numbers in float32, except on TensorFlow.
+KERAS_PRECISIONS = tuple(name for name in PRECISIONS if name != "float64")
+
+# name: what its module needs. Adding a backend adds its module, an entry here, and its name to ``BACKENDS``.
+REGISTRY = {
+    "tensorflow": Requirement(
+        title="TensorFlow",
+        distributions=("tensorflow", "tensorflow-cpu"),
+        oldest=(2, 16),  # the first whose Keras is Keras 3
+        install="pip install '.[cpu]' or '.[gpu]'",
+        several_ranks=True,
+    ),
+    "jax": Requirement(
+        title="JAX",
+        distributions=("jax",),
+        oldest=(0, 10),
+        install="pip install '.[jax]' or '.[jax-gpu]'",
+        choices={"xla": ("on",), "precision": KERAS_PRECISIONS},  # JAX compiles with XLA only
+    ),
+    "torch": Requirement(
+        title="PyTorch",
+        distributions=("torch",),
+        oldest=(2, 11),
+        install="pip install '.[torch]'",  # one package, for CPUs and GPUs
+        choices={"xla": ("off",), "precision": KERAS_PRECISIONS},
+    ),
+}
 
 
 class Backend(Protocol):
@@ -40,7 +98,10 @@ class Backend(Protocol):
         """Returns the versions of the framework and of the libraries that it was built for."""
 
     def put(self, arrays: Any) -> Tensor:
-        """Copies a numpy array, or a tuple or dictionary of such, to the device."""
+        """Copies a numpy array, or a list, tuple or dictionary of such, to the device."""
+
+    def fetch(self, tensor: Tensor) -> np.ndarray:
+        """Returns a tensor, or a variable of Keras, as a numpy array, once it is computed."""
 
     def schedule(self, training: Training, factor: float, warmup_steps: int) -> None:
         """Scales the learning rate, and lets it rise in the first steps. Comes before ``train_step``."""
@@ -77,21 +138,49 @@ class Backend(Protocol):
         """Returns the memory of the device, in bytes. None if it is the host's or the driver does not say."""
 
 
-def load() -> Backend:
-    """Loads the backend that ``KERAS_BACKEND`` names, or TensorFlow if it names none.
+def restrict(config: C, ranks: int) -> C:
+    """Returns the configuration with the one value of each ``auto`` key for which its backend has no other.
+
+    Args:
+        config: Of the run.
+        ranks: How many processes train together.
+
+    Raises:
+        UsageError: The backend cannot have a value of the configuration, or several ranks.
+    """
+    requirement = _requirement(config.backend)
+    if ranks > 1 and not requirement.several_ranks:
+        able = ", ".join(name for name, other in REGISTRY.items() if other.several_ranks)
+        raise UsageError(
+            f"{ranks} ranks: expected one with backend {config.backend}, which cannot train in several "
+            f"processes yet; take --backend {able}"
+        )
+    for key, choices in requirement.choices.items():
+        value = getattr(config, key)
+        if value == "auto" and len(choices) == 1:
+            change: dict[str, Any] = {key: choices[0]}
+            config = dataclasses.replace(config, **change)
+        elif value not in choices:
+            raise UsageError(
+                f"{key}: expected {' or '.join(choices)} with backend {config.backend}, "
+                f"which cannot have another, got {value}"
+            )
+    return config
+
+
+def load(name: str = "tensorflow") -> Backend:
+    """Loads a backend and its framework.
 
     Raises:
         UsageError: There is no such backend, or its framework is not installed or cannot be loaded.
     """
-    # Keras takes an empty variable for one that is not set, too.
-    name = os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"
-    if name not in SUPPORTED:
-        raise UsageError(f"KERAS_BACKEND: expected one of {', '.join(SUPPORTED)}, got {name!r}")
+    requirement = _requirement(name)
+    _isolate_keras(name)
     try:
         return cast(Backend, importlib.import_module(f"benchmarks.backends.{name}"))
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"{name} cannot be imported ({error}); install it with pip install '.[cpu]' or '.[gpu]'"
+            f"{name} cannot be imported ({error}); install it with {requirement.install}"
         ) from None
     except UsageError:
         raise
@@ -99,3 +188,23 @@ def load() -> Backend:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         remark = address_space_remark()
         raise UsageError(f"{name} is installed but cannot be loaded: {reason}{remark}") from None
+
+
+def _requirement(name: str) -> Requirement:
+    if name not in REGISTRY:
+        raise UsageError(f"backend: expected one of {', '.join(REGISTRY)}, got {name!r}")
+    return REGISTRY[name]
+
+
+def _isolate_keras(name: str) -> None:
+    """Sets the variables that Keras and CUDA read when they are loaded.
+
+    Keras reads the settings of a person's other work in ``keras.json``, which must not change a run or end
+    it. Below a file there is no folder, and so Keras neither finds such a file there nor makes one.
+    """
+    os.environ["KERAS_BACKEND"] = name
+    os.environ["KERAS_HOME"] = os.devnull
+    # This one is for JAX, and keeps the variables of a model in another way.
+    os.environ.pop("KERAS_NNX_ENABLED", None)
+    # CUDA otherwise counts the fastest GPU first, and NVML, which reads energy and memory, counts by bus.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")

@@ -5,31 +5,25 @@ from __future__ import annotations
 import functools
 import operator
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# CUDA otherwise counts the fastest GPU first, and NVML, which reads energy and memory, counts by bus.
-os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-# Keras reads the settings of a person's other work in ``keras.json``, which must not change a run or end it.
-# Below a file there is no folder, and so Keras neither finds such a file there nor makes one.
-os.environ["KERAS_HOME"] = os.devnull
-# The first of these variables is for JAX only, and the second one has TensorFlow look for another Keras.
-os.environ.pop("KERAS_NNX_ENABLED", None)
+# TensorFlow would look for another Keras.
 os.environ.pop("TF_USE_LEGACY_KERAS", None)
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow.python import pywrap_tfe
 from tensorflow.python.eager import backprop
 
-from benchmarks.backends import learning_rate
+from benchmarks import operations
+from benchmarks.backends import optimizers
+from benchmarks.backends.devices import gpu_memory_bytes
+from benchmarks.backends.flags import try_flags
 from benchmarks.config import RunConfig
-from benchmarks.errors import UsageError
-from benchmarks.machine import nvml
 from benchmarks.ranks.place import ALONE, Place
 from benchmarks.ranks.world import LONE_WORLD, World
 from benchmarks.workload import Tensor, Training
@@ -63,31 +57,21 @@ def configure(config: RunConfig, place: Place = ALONE) -> None:
 
 
 def _check_flags(variable: str, xla: bool) -> None:
-    """Lets another process try the flags of a variable, because unknown ones abort whoever reads them.
+    """Refuses flags of a variable that would abort the process.
 
     Args:
-        variable: Name of the variable. Nothing is tried where it is not set.
+        variable: Name of the variable.
         xla: Whether the process compiles with XLA.
 
     Raises:
-        UsageError: The process aborted.
+        UsageError: There is such a flag.
     """
-    if not os.environ.get(variable):
-        return
-    program = (
+    try_flags(
+        variable,
+        "TensorFlow",
         "import tensorflow as tf; tf.config.list_physical_devices(); "
-        f"tf.function(lambda: tf.zeros(1), jit_compile={xla})()"
+        f"tf.function(lambda: tf.zeros(1), jit_compile={xla})()",
     )
-    # The flags are the same without a GPU, whose memory this process would take.
-    answer = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
-        capture_output=True,
-        check=False,
-    )
-    if answer.returncode == -signal.SIGABRT:
-        lines = answer.stderr.decode(errors="replace").strip().splitlines() or ["it aborts"]
-        raise UsageError(f"{variable}: TensorFlow refuses it: {lines[-1].rpartition('] ')[2]}")
 
 
 def _fix_order_of_sums() -> None:
@@ -135,24 +119,25 @@ def versions() -> Mapping[str, str]:
 
 
 def put(arrays: Any) -> Tensor:
-    """Copies a numpy array, or a tuple or dictionary of such, to the device."""
+    """Copies a numpy array, or a list, tuple or dictionary of such, to the device."""
     return tf.nest.map_structure(tf.convert_to_tensor, arrays)
+
+
+def fetch(tensor: Tensor) -> np.ndarray:
+    """Returns a tensor, or a variable of Keras, as a numpy array, once it is computed."""
+    return np.asarray(tensor)
 
 
 def schedule(training: Training, factor: float, warmup_steps: int) -> None:
     """Scales the learning rate, and lets it rise in the first steps. Comes before ``train_step``."""
-    learning_rate.scale(training.optimizer, factor, warmup_steps)
+    optimizers.scale_learning_rate(training.optimizer, factor, warmup_steps)
 
 
 def train_step(
     training: Training, xla: bool, world: World = LONE_WORLD, compression: str = "none"
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Returns a compiled function that updates the weights and returns the loss, see ``Backend``."""
-    # Float16 has a short range, so the loss is scaled for the gradient.
-    model, optimizer = training.model, training.optimizer
-    if keras.config.dtype_policy().name == "mixed_float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    optimizer.build(model.trainable_variables)
+    model, optimizer = training.model, optimizers.build_optimizer(training)
     variables = [variable.value for variable in model.trainable_variables]
 
     def gradients(inputs: Tensor, targets: Tensor, shares: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -219,12 +204,21 @@ def device_memory_total_bytes() -> int | None:
     """Returns the memory of the device, in bytes. None if it is the host's or the driver does not say."""
     if device() == "cpu":
         return None
-    for handle in nvml.visible_handles().values():
-        memory = nvml.read("nvmlDeviceGetMemoryInfo", handle)
-        if memory is not None:
-            return int(memory.total)
-    return None
+    return gpu_memory_bytes()
 
 
+def custom_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the function with its own gradient, see ``benchmarks.operations``."""
+    result: Callable[..., Any] = tf.custom_gradient(function)
+    return result
+
+
+def remat(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the function, whose intermediate results the backward pass computes again."""
+    result: Callable[..., Any] = tf.recompute_grad(function)
+    return result
+
+
+operations.install(sys.modules[__name__])
 # TensorFlow reads this variable when it is first asked for devices.
 _check_flags("TF_XLA_FLAGS", xla=False)

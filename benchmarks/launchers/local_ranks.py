@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from benchmarks import backends
 from benchmarks.errors import UsageError
 from benchmarks.files import file_stamp
 from benchmarks.machine import nvml
@@ -94,7 +95,7 @@ def _run_in_folder(resolved: Resolved, folder: Path, ranks: int, debug: bool) ->
 def _check_call(resolved: Resolved, ranks: int, gpus: int) -> None:
     if find_spec("horovod") is None:
         raise UsageError(horovod.NEEDS_HOROVOD)
-    resolved.config.for_ranks(ranks)
+    backends.restrict(resolved.config, ranks).for_ranks(ranks)
     if gpus:
         visible = len(nvml.visible_handles())
         if visible < gpus:

@@ -124,9 +124,9 @@ def validate(
             inputs = backend.put(batch.inputs)
             predictions = predict(inputs)
             loss = training.loss(predictions, backend.put(batch.targets), inputs)
-            terms.append(np.atleast_1d(np.asarray(loss).astype(np.float64)))
+            terms.append(np.atleast_1d(backend.fetch(loss).astype(np.float64)))
             denominators.append(batch.denominators or (batch.events,))
-            metrics.update(np.asarray(predictions), batch)
+            metrics.update(backend.fetch(predictions), batch)
     first, *others = world.gather((timer.seconds, terms, denominators, metrics if world.rank else None))
     if world.rank:
         return timer.seconds, {}, {}

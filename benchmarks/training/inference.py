@@ -102,7 +102,7 @@ def _single(backend: Backend, predict: Callable[[Tensor], Tensor], events: Event
         with EpochTimer(backend.drain) as timer:
             for arrays in inputs:
                 start = clock()
-                np.asarray(predict(backend.put(arrays)))
+                backend.fetch(predict(backend.put(arrays)))
                 latencies.append(clock() - start)
         rates.append(len(inputs) / timer.seconds)
     p50, p95, p99 = (float(value) for value in np.percentile(latencies, (50, 95, 99)))

@@ -150,7 +150,7 @@ class _TrainingRun:
         Raises:
             RunFailedError: Ranks have different weights.
         """
-        digest = self.fields["weights_sha256"] = weights_sha256(training.model)
+        digest = self.fields["weights_sha256"] = weights_sha256(training.model, self.backend.fetch)
         hashes = self.world.gather(digest)
         if diverged := [rank for rank, other in enumerate(hashes) if other != hashes[0]]:
             raise RunFailedError(
@@ -170,10 +170,15 @@ def _parameter_counts(model: Any) -> dict[str, int]:
     }
 
 
-def weights_sha256(model: Any) -> str:
-    """Returns the SHA-256 of all weights in the model's order, little endian."""
+def weights_sha256(model: Any, fetch: Callable[[Any], np.ndarray]) -> str:
+    """Returns the SHA-256 of all weights in the model's order, little endian.
+
+    Args:
+        model: The model.
+        fetch: Returns a variable as a numpy array.
+    """
     digest = hashlib.sha256()
     for variable in model.weights:
-        array = np.ascontiguousarray(np.asarray(variable))
+        array = np.ascontiguousarray(fetch(variable))
         digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
     return digest.hexdigest()

@@ -83,7 +83,7 @@ def test_an_unknown_key_names_the_nearest_and_its_layer(tmp_path: Path) -> None:
     assert refusal(text="batchsize: 3", tmp=tmp_path) == (
         f"unknown key 'batchsize' in {path}: did you mean 'batch_size'?"
     )
-    assert refusal("zzz=3").startswith("unknown key 'zzz' in --set: expected one of: batch_size, bin_size, ")
+    assert refusal("zzz=3").startswith("unknown key 'zzz' in --set: expected one of: backend, batch_size, ")
 
 
 def test_an_unknown_preset_names_the_nearest() -> None:

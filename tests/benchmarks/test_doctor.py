@@ -34,7 +34,8 @@ def check(name: str) -> Check:
 def test_everything_is_looked_for_once() -> None:
     names = [check.name for check in examine()]
     assert names == [
-        "framework", "memory", "cores", "disk here", "disk cache", "disk /tmp", "GPU", "Horovod", "Docker",
+        "framework", "backend tensorflow", "backend jax", "backend torch", "memory", "cores", "disk here",
+        "disk cache", "disk /tmp", "GPU", "Horovod", "Docker",
         "Apptainer", "Slurm", "hep-score", "Pythia", "ACTS", "pooch", "plotting",
     ]  # fmt: skip
 

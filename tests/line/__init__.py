@@ -29,6 +29,8 @@ class LineConfig(TrainingConfig):
 
     workload: ClassVar[str] = "line"
 
+    # Horovod brings TensorFlow, and then the backend has its name.
+    backend: str = option(BACKEND, "framework", choices=(BACKEND, "tensorflow"))
     epochs: int = option(3, "passes", low=2, high=1000)
     batch_size: int = option(2, "events per step", low=1, high=100)
     train_events: int = option(3, "events", low=1, high=100)
@@ -72,7 +74,8 @@ def register(patch: pytest.MonkeyPatch) -> None:
 
     patch.setitem(REGISTRY, "line", "tests.line")
     patch.setitem(sys.modules, f"benchmarks.backends.{BACKEND}", backend)
-    patch.setattr(backends, "SUPPORTED", (*backends.SUPPORTED, BACKEND))
+    requirement = backends.Requirement("Numpy", ("numpy",), (2, 1), "pip install numpy", several_ranks=True)
+    patch.setitem(backends.REGISTRY, BACKEND, requirement)
     if place_from_environment(os.environ).size > 1:
         # Horovod brings TensorFlow and Keras, which has to know the name.
         patch.setitem(sys.modules, "benchmarks.backends.tensorflow", backend)

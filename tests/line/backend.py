@@ -32,6 +32,10 @@ def put(array: np.ndarray) -> np.ndarray:
     return array
 
 
+def fetch(array: np.ndarray) -> np.ndarray:
+    return np.asarray(array)
+
+
 def schedule(training: Training, factor: float, warmup_steps: int) -> None:
     assert (training.optimizer, factor, warmup_steps) == (None, 1.0, 0)
 

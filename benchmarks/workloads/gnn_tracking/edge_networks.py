@@ -8,6 +8,7 @@ from typing import Any
 
 from keras import ops
 
+from benchmarks.operations import custom_gradient
 from benchmarks.workloads.gnn_tracking.edges import Edges
 from benchmarks.workloads.gnn_tracking.layers import (
     Layers,
@@ -90,7 +91,7 @@ def network_on_edges(
         collection (N, ...), compute dtype.
     """
 
-    @ops.custom_gradient  # type: ignore[untyped-decorator]
+    @custom_gradient
     def network(*arguments: Tensor) -> tuple[tuple[Tensor, ...], Callable[..., Any]]:
         # A custom gradient has tensors as its only arguments, so their order tells what is what.
         dtype = arguments[0].dtype

@@ -23,6 +23,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from benchmarks import operations
 from benchmarks.workloads.gnn_tracking.config import piece_count
 from benchmarks.workloads.gnn_tracking.edges import Edges
 from benchmarks.workloads.gnn_tracking.layers import Network, Tensor, sum_dtype, zero_depending_on
@@ -100,7 +101,7 @@ class InteractionNetwork(keras.Model):  # type: ignore[misc]
         messages = (Messages if as_written else ProjectedMessages)(self, edges)
 
         # Networks on nodes leave their gradients to the framework, and so need its way to compute again.
-        remat = (lambda function: function) if self.keep else keras.remat
+        remat = (lambda function: function) if self.keep else operations.remat
         encode = remat(self.encode_nodes)
         update = remat(lambda *parts: parts[0] + self.update_nodes(ops.concatenate(parts, axis=-1)))
         last = self.shape.iterations - 1
@@ -119,7 +120,7 @@ class InteractionNetwork(keras.Model):  # type: ignore[misc]
         inner: tuple[Tensor, ...] = ()
         for numbers in _blocks(self.shape.iterations, edges.pieces):
             block = partial(iterate, numbers)
-            x, state, rows = (keras.remat(block) if len(numbers) > 1 else block)(x, *state)
+            x, state, rows = (operations.remat(block) if len(numbers) > 1 else block)(x, *state)
             x, inner = _add_rows(x, inner, rows)
         logits = messages.score(x, state, encoded, inner)
         return ops.cast(logits[:, 0], sum_dtype(logits.dtype))

@@ -26,6 +26,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from benchmarks.operations import custom_gradient
+
 Tensor = Any  # a tensor of whichever framework runs
 Initializer = Callable[..., np.ndarray]
 
@@ -53,7 +55,7 @@ def normal(rng: np.random.Generator, sigma: float = 0.05) -> Initializer:
     return draw
 
 
-@ops.custom_gradient  # type: ignore[untyped-decorator]
+@custom_gradient
 def permute_rows(rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
     """Returns ``rows[order]``, whose gradient is the gather ``upstream[inverse]`` and not a scatter.
 
@@ -63,8 +65,7 @@ def permute_rows(rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
         inverse: (rows,) int32, the inverse permutation.
     """
 
-    def gradient(*args: Tensor, upstream: Tensor = None) -> tuple[Tensor, Tensor, Tensor]:
-        upstream = args[0] if upstream is None else upstream
+    def gradient(upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return ops.take(upstream, inverse, axis=0), None, None
 
     return ops.take(rows, order, axis=0), gradient
@@ -168,12 +169,11 @@ def pair_convolution(points: Tensor, features: Tensor, mask: Tensor) -> Tensor:
         (bins, bin_size, F) in the compute dtype.
     """
 
-    @ops.custom_gradient  # type: ignore[untyped-decorator]
+    @custom_gradient
     def convolution(points: Tensor, features: Tensor) -> Tensor:
         output, norm = _convolve(points, features, mask)
 
-        def gradient(*args: Tensor, upstream: Tensor = None) -> tuple[Tensor, Tensor]:
-            upstream = args[0] if upstream is None else upstream
+        def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
             return _convolve_gradient(points, features, mask, norm, output, upstream)
 
         return output, gradient

@@ -4,7 +4,7 @@ import pytest
 
 keras = pytest.importorskip("keras", reason="optimisers are Keras'")
 
-from benchmarks.backends.learning_rate import scale  # noqa: E402
+from benchmarks.backends.optimizers import scale_learning_rate  # noqa: E402
 
 
 def rates(optimizer, steps):
@@ -20,25 +20,25 @@ def rates(optimizer, steps):
 
 def test_a_number_is_multiplied():
     optimizer = keras.optimizers.Adam(0.5)
-    scale(optimizer, 4.0, 0)
+    scale_learning_rate(optimizer, 4.0, 0)
     assert rates(optimizer, 3) == [2.0, 2.0, 2.0]
 
 
 def test_a_warm_up_rises_in_equal_steps():
     optimizer = keras.optimizers.Adam(0.5)
-    scale(optimizer, 2.0, 4)
+    scale_learning_rate(optimizer, 2.0, 4)
     assert rates(optimizer, 6) == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
 
 
 def test_a_schedule_goes_on_below_the_factor():
     halving = keras.optimizers.schedules.ExponentialDecay(1.0, decay_steps=2, decay_rate=0.5, staircase=True)
     optimizer = keras.optimizers.Adam(halving)
-    scale(optimizer, 2.0, 2)
+    scale_learning_rate(optimizer, 2.0, 2)
     assert rates(optimizer, 5) == [1.0, 2.0, 1.0, 1.0, 0.5]
 
 
 def test_without_factor_and_warm_up_nothing_is_touched():
     optimizer = keras.optimizers.Adam(0.5)
     before = optimizer.get_config()
-    scale(optimizer, 1.0, 0)
+    scale_learning_rate(optimizer, 1.0, 0)
     assert optimizer.get_config() == before

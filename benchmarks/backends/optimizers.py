@@ -1,4 +1,4 @@
-"""Learning rates of several ranks: scaled, with a warm-up, and the same on every framework."""
+"""Optimisers as a run needs them, on every framework: learning rates of several ranks, and float16."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 from keras import ops
+
+from benchmarks.workload import Training
 
 
 class Scaled(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
@@ -30,7 +32,7 @@ class Scaled(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[m
         return rate * self.factor
 
 
-def scale(optimizer: Any, factor: float, warmup_steps: int) -> None:
+def scale_learning_rate(optimizer: Any, factor: float, warmup_steps: int) -> None:
     """Applies a factor and a warm-up to the learning rate of an optimiser, if there are any."""
     if factor == 1.0 and not warmup_steps:
         return
@@ -38,3 +40,12 @@ def scale(optimizer: Any, factor: float, warmup_steps: int) -> None:
     if isinstance(base, dict):
         base = keras.optimizers.schedules.deserialize(base)
     optimizer.learning_rate = Scaled(base, factor, warmup_steps)
+
+
+def build_optimizer(training: Training) -> Any:
+    """Returns the optimiser with its variables. In float16, which has a short range, it scales the loss."""
+    optimizer = training.optimizer
+    if keras.config.dtype_policy().name == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    optimizer.build(training.model.trainable_variables)
+    return optimizer

@@ -1,0 +1,64 @@
+"""What backends need and cannot do, without their frameworks."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from benchmarks import backends
+from benchmarks.config import BACKENDS
+from benchmarks.errors import UsageError
+from benchmarks.workloads.mlpf.config import PRESETS
+
+
+def config(**changes: str) -> object:
+    return dataclasses.replace(PRESETS["smoke"], **changes)
+
+
+def test_the_configuration_takes_every_backend() -> None:
+    assert tuple(backends.REGISTRY) == BACKENDS
+
+
+def test_each_says_which_version_and_how_to_install_it() -> None:
+    assert [requirement.describe() for requirement in backends.REGISTRY.values()] == [
+        "TensorFlow 2.16 or newer: pip install '.[cpu]' or '.[gpu]'",
+        "JAX 0.10 or newer: pip install '.[jax]' or '.[jax-gpu]'",
+        "PyTorch 2.11 or newer: pip install '.[torch]'",
+    ]
+
+
+@pytest.mark.parametrize(("backend", "xla"), [("tensorflow", "auto"), ("jax", "on"), ("torch", "off")])
+def test_a_key_with_one_value_has_it(backend: str, xla: str) -> None:
+    assert backends.restrict(config(backend=backend), 1) == config(backend=backend, xla=xla)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"backend": "jax", "xla": "off"},
+            "xla: expected on with backend jax, which cannot have another, got off",
+        ),
+        (
+            {"backend": "torch", "precision": "float64"},
+            "precision: expected float32 or mixed_bfloat16 or mixed_float16 with backend torch, "
+            "which cannot have another, got float64",
+        ),
+    ],
+)
+def test_what_a_backend_cannot_have_is_refused_by_name(changes: dict[str, str], line: str) -> None:
+    with pytest.raises(UsageError) as refusal:
+        backends.restrict(config(**changes), 1)
+    assert str(refusal.value) == line
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_several_ranks_are_refused(backend: str) -> None:
+    with pytest.raises(UsageError) as refusal:
+        backends.restrict(config(backend=backend), 2)
+    assert str(refusal.value) == (
+        f"2 ranks: expected one with backend {backend}, which cannot train in several processes yet; "
+        "take --backend tensorflow"
+    )
+    assert backends.restrict(config(), 2) == config()
