@@ -1,4 +1,4 @@
-"""Whole runs on every backend but TensorFlow, from the command line: verdict, figures of merit and summary."""
+"""Whole runs on the other backends, from the command line: verdict, figures of merit and summary."""
 
 from __future__ import annotations
 
