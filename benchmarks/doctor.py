@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import shutil
@@ -25,6 +24,7 @@ from datasets.cache import cache_root
 # The smallest preset's process on a CPU, with TensorFlow itself.
 LEAST_MEMORY_GIB = 2.0
 LEAST_DISK_GIB = 1.0
+NOT_INSTALLED = "not installed"
 _GIB = 1 << 30
 # Some machines can have neither: docs/data.md, "Other machines".
 _CARRY = "or bring events from another machine"
@@ -53,9 +53,10 @@ class Check:
 
 def examine() -> list[Check]:
     """Checks everything that some command of hepbench can use."""
+    backends = [_backend(name) for name in REGISTRY]
     return [
-        _framework(),
-        *map(_backend, REGISTRY),
+        _framework(backends),
+        *backends,
         _memory(),
         _cores(),
         *_disks(),
@@ -94,27 +95,25 @@ def format_checks(checks: Sequence[Check]) -> str:
     return "\n".join([*lines, "", verdict])
 
 
-def _framework() -> Check:
+def _framework(backends: Sequence[Check]) -> Check:
     keras = package_version("keras")
-    names = [check.finding for check in map(_backend, REGISTRY) if check.ok]
-    finding = ", ".join([*names, f"keras {keras or 'not installed'}"])
+    findings = [check.finding for check in backends if check.finding != NOT_INSTALLED] or ["no backend"]
     return Check(
         "framework",
-        bool(names and keras),
-        finding if names else f"no backend, {finding}",
+        keras is not None and any(check.ok for check in backends),
+        f"{', '.join(findings)}, keras {keras or NOT_INSTALLED}",
         "every run",
         " or ".join(requirement.install for requirement in REGISTRY.values()),
         required=True,
     )
 
 
-@functools.cache
 def _backend(name: str) -> Check:
     requirement = REGISTRY[name]
     found = {key: package_version(key) for key in requirement.distributions}
     installed = {key: version for key, version in found.items() if version is not None}
     recent = any(_major_minor(version) >= requirement.oldest for version in installed.values())
-    finding = ", ".join(f"{key} {version}" for key, version in installed.items()) or "not installed"
+    finding = ", ".join(f"{key} {version}" for key, version in installed.items()) or NOT_INSTALLED
     failure = _import_failure(name) if recent else ""
     if failure:
         finding += f"; it is installed but cannot be loaded: {failure}"
