@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup horovod run test test-slow test-all lint bench image sif push hepscore configs clean
+.PHONY: setup horovod backends run test test-slow test-all lint bench image sif push hepscore configs clean
 
 setup: $(READY)  ## make .venv with everything that pip has for this machine
 
@@ -23,6 +23,9 @@ horovod: setup  ## Horovod for the TensorFlow in .venv, from its source (needs g
 	containers/build-horovod.sh $(BIN)/python build/horovod
 	$(BIN)/pip install --quiet --no-cache-dir --no-deps --force-reinstall build/horovod/horovod-*.whl
 	$(BIN)/pip install --quiet -e '.[horovod]'
+
+backends: setup  ## JAX and PyTorch beside TensorFlow in .venv, for the tests that compare the three
+	$(BIN)/pip install --quiet -e '.[jax]' torch==2.13.0  # the version that the tests were last run with
 
 run: setup  ## the main job: MLPF, small preset, on events it makes itself
 	$(BIN)/hepbench run mlpf --preset smoke
