@@ -46,6 +46,9 @@ class RunConfig:
     )
     seed: int = option(1, "seed of the initial weights and of everything drawn later", low=0, high=2**31 - 1)
     precision: str = option("float32", "number format of the model", choices=PRECISIONS)
+    tf32: str = option(
+        "off", "round the inputs of float32 products to 10 bits, on GPUs that can", choices=("on", "off")
+    )
     xla: str = option("auto", "compile with XLA; auto: on a GPU only", choices=("auto", "on", "off"))
     deterministic: str = option(
         "auto", "same seed, same bits; auto: on a CPU only", choices=("auto", "on", "off")

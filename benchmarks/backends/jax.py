@@ -41,6 +41,8 @@ def configure(config: RunConfig, place: Place = ALONE) -> None:
         jax.extend.backend.clear_backends()
     devices = jax.local_devices()
     jax.config.update("jax_default_device", devices[place.local_rank % len(devices)])
+    precision = "tensorfloat32" if config.tf32 == "on" else "highest"
+    jax.config.update("jax_default_matmul_precision", precision)
     keras.utils.set_random_seed(config.seed)
     _compiler_options.clear()
     if config.deterministic == "on" and device() == "gpu":

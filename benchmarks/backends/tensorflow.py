@@ -48,6 +48,7 @@ def configure(config: RunConfig, place: Place = ALONE) -> None:
         tf.config.set_visible_devices(gpus, "GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
+    tf.config.experimental.enable_tensor_float_32_execution(config.tf32 == "on")
     keras.utils.set_random_seed(config.seed)
     if config.deterministic == "on":
         tf.config.experimental.enable_op_determinism()

@@ -29,6 +29,7 @@ def configure(config: RunConfig, place: Place = ALONE) -> None:
     torch.set_num_threads(config.threads)
     if device() == "gpu":
         torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
+    torch.backends.fp32_precision = "tf32" if config.tf32 == "on" else "ieee"
     keras.utils.set_random_seed(config.seed)
     if config.deterministic == "on":
         torch.use_deterministic_algorithms(True)
