@@ -11,7 +11,9 @@ from tests.command import ROOT
 
 # What each framework says of itself.
 QUESTIONS = {
-    "tensorflow": "from tensorflow import config as c; print(c.experimental.tensor_float_32_execution_enabled())",
+    "tensorflow": (
+        "from tensorflow import config;print(config.experimental.tensor_float_32_execution_enabled())"
+    ),
     "jax": "import jax; print(jax.config.jax_default_matmul_precision)",
     "torch": "import torch; print(torch.backends.cuda.matmul.fp32_precision)",
 }
