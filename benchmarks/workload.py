@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     import numpy as np
 
 # name: the package that holds it. Adding a workload adds its folder and one line here.
-REGISTRY = {"mlpf": "benchmarks.workloads.mlpf", "gnn_tracking": "benchmarks.workloads.gnn_tracking"}
+REGISTRY = {
+    "mlpf": "benchmarks.workloads.mlpf",
+    "gnn_tracking": "benchmarks.workloads.gnn_tracking",
+    "mellin_dis": "benchmarks.workloads.mellin_dis",
+}
 
 Tensor = Any  # a tensor of whichever framework runs
 Purpose = Literal["training", "validation", "inference"]  # what batches are for
@@ -126,6 +130,77 @@ class Workload(Protocol):
         """Returns an empty collection of the workload's figures of merit."""
 
 
+@dataclass(frozen=True)
+class Implementation:
+    """One way to calculate what a numerical kernel calculates.
+
+    Attributes:
+        description: What carries it out, in a few words.
+        algorithm: Whether it does the same operations as others, or something else.
+        expected_bytes: From the number of events to the memory that it is expected to take, in bytes.
+        operations_per_event: Floating-point operations of one event in one ensemble.
+        bytes_per_event: What they read from and write to main memory, in bytes; 0 for what stays in a cache.
+        ensembles_per_call: Ensembles that it works on together.
+        tolerance: Deviation from the check values up to which it counts as the same calculation.
+        needs_backend: Whether a framework carries it out.
+        missing: Why it cannot run here; empty if it can.
+    """
+
+    description: str
+    algorithm: str
+    expected_bytes: Callable[[int], int]
+    operations_per_event: float
+    bytes_per_event: float = 0.0
+    ensembles_per_call: int = 1
+    tolerance: float = 5e-9
+    needs_backend: bool = False
+    missing: str = ""
+
+
+class KernelEvents(Protocol):
+    """What a numerical kernel works on, verified."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the data set's manifest."""
+
+    def description(self) -> Mapping[str, Any]:
+        """Describes where the events come from, as JSON values."""
+
+
+class Kernel(Protocol):
+    """A numerical kernel in several implementations. The rules for a ``Workload`` hold for it, too."""
+
+    def prepare(self, config: Any, note: Callable[[str], None]) -> KernelEvents:
+        """Opens the data set of a configuration; makes it first where it is missing.
+
+        Raises:
+            DataError: It is damaged, does not hold what the configuration needs, or cannot be made.
+        """
+
+    def implementations(self) -> Mapping[str, Implementation]:
+        """Returns the implementations by name, in the order of a table; ratios refer to the first."""
+
+    def build(
+        self, config: Any, events: Any, name: str, count: int, backend: Any
+    ) -> Callable[[Sequence[int]], list[float]]:
+        """Prepares an implementation.
+
+        Args:
+            config: Of the run.
+            events: The data set.
+            name: Of the implementation.
+            count: How many of the events an ensemble has.
+            backend: The framework's runtime; None for an implementation that needs none.
+
+        Returns:
+            A function that calculates ensembles, given their numbers, and returns one figure for each.
+        """
+
+    def quality(self, config: Any, name: str, backend: Any) -> dict[str, float]:
+        """Returns how well an implementation calculates; ``deviation`` is that from the check values."""
+
+
 def presets(name: str) -> Mapping[str, RunConfig]:
     """Returns the presets of a workload, without importing its framework.
 
@@ -172,7 +247,7 @@ def make_events(
     return path
 
 
-def load(name: str) -> Workload:
-    """Imports the workload itself, and with it Keras."""
-    workload: Workload = importlib.import_module(f"{REGISTRY[name]}.workload").WORKLOAD
+def load(name: str) -> Any:
+    """Imports the workload itself, a ``Workload`` or a ``Kernel``, and with it Keras if it is a training."""
+    workload: Workload | Kernel = importlib.import_module(f"{REGISTRY[name]}.workload").WORKLOAD
     return workload

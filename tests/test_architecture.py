@@ -31,10 +31,10 @@ benchmarks.comparison
 benchmarks.side_by_side
 benchmarks.output benchmarks.report benchmarks.options
 benchmarks.runner
-benchmarks.training
+benchmarks.training benchmarks.kernels
 benchmarks.context
 benchmarks.backends
-benchmarks.workloads.mlpf benchmarks.workloads.gnn_tracking
+benchmarks.workloads.mlpf benchmarks.workloads.gnn_tracking benchmarks.workloads.mellin_dis
 benchmarks.workload benchmarks.progress benchmarks.operations benchmarks.verdict
 benchmarks.scores benchmarks.resolution
 benchmarks.ranks
