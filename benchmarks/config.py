@@ -261,6 +261,8 @@ class KernelConfig(RunConfig):
     series_events: int = option(
         1, "largest number of events in the measurement against events", low=1, high=100_000_000
     )
+    bootstraps: int = option(1, "ensembles of the whole job", low=1, high=10_000_000)
+    implementation: str = option("auto", "the implementation that is scored")
     measure_job: bool = option(False, "measure the time to the whole job; otherwise it is scaled")
 
     def size_summary(self) -> str:

@@ -115,6 +115,7 @@ class RunResult:
         quality: Figures of merit of the trained model on the validation events.
         breakdown: The same in bins, where a workload has such.
         inference: ``batch`` and ``single`` (batch of 1), see ``benchmarks.training.inference``.
+        kernel: What a numerical kernel measured, see ``benchmarks.kernels.run``.
         peak_memory_bytes: ``host`` and, where the device has memory of its own, ``device``; and
             ``expected``, what the configuration expects. Of several ranks, the one with the most.
         distributed: ``learning_rate_factor``; of several ranks also ``launcher``, ``nodes``, ``libraries``,
@@ -138,6 +139,7 @@ class RunResult:
     quality: Mapping[str, float] = field(default_factory=dict)
     breakdown: Mapping[str, Any] = field(default_factory=dict)
     inference: Mapping[str, Any] = field(default_factory=dict)
+    kernel: Mapping[str, Any] = field(default_factory=dict)
     peak_memory_bytes: Mapping[str, int] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     weights_sha256: str = ""

@@ -9,12 +9,14 @@ import dataclasses
 import logging
 import os
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from benchmarks import backends, workload
 from benchmarks.backends import Backend
 from benchmarks.config import RunConfig
 from benchmarks.context import Context, ResultFields
 from benchmarks.errors import RunFailedError, UsageError
+from benchmarks.kernels import run as _kernel
 from benchmarks.machine import provenance
 from benchmarks.machine.cgroup import usable_cores
 from benchmarks.machine.limits import check_threads
@@ -30,11 +32,13 @@ from benchmarks.scores import account
 from benchmarks.stopping import signal_name, signal_raised
 from benchmarks.training import run as _training
 from benchmarks.verdict import verdict
-from benchmarks.workload import Workload
 
 # A framework has a pool for operations, one for what runs inside them, and a few threads of libraries.
 THREADS_PER_CORE, OTHER_THREADS = 2, 8
-KINDS: Mapping[str, Callable[[Context, Workload], None]] = {"training": _training.measure}
+KINDS: Mapping[str, Callable[[Context, Any], None]] = {
+    "training": _training.measure,
+    "numerical kernel": _kernel.measure,
+}
 
 log = logging.getLogger("hepbench")
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from benchmarks.result import RunResult, Score, Spread
 
+MIN_OVERLAP = 0.8  # share of a repetition in which all processes of a node must have worked
+
 
 @dataclass(frozen=True)
 class Account:
@@ -102,4 +104,92 @@ def _account_of_training(result: RunResult) -> Account:
     )
 
 
-_ACCOUNTS: Mapping[str, Callable[[RunResult], Account]] = {"training": _account_of_training}
+def _account_of_kernel(result: RunResult) -> Account:
+    kernel, name = result.kernel, result.config["implementation"]
+    rows = {row["implementation"]: row for row in kernel.get("rows", ())}
+    if "seconds" not in rows.get(name, {}):
+        return Account(shortfall=f"expected the implementation {name} to be measured, got none")
+    scored, events = rows[name], result.config["events"]
+    nodes = [node for node in kernel.get("node", ()) if is_quotable(node)]
+    if not nodes:
+        return Account(shortfall="expected processes that start and end together, got none")
+
+    ensembles = scored["calls"] * scored["ensembles_per_call"]
+    best = max(nodes, key=lambda node: Spread.of(ensembles_per_hour(node)).median)
+    return Account(
+        scores={
+            "evaluations": Score(
+                Spread.of([ensembles * events / seconds for seconds in scored["seconds"]]), "events/s"
+            ),
+            "node": Score(Spread.of(ensembles_per_hour(best)), "ensembles/h"),
+        },
+        statistics={
+            "ensemble_time": Score(Spread.of([seconds / ensembles for seconds in scored["seconds"]]), "s")
+        },
+        work={
+            "events_per_ensemble": events,
+            "implementation": name,
+            "processes": best["processes"],
+            "repetitions": len(scored["seconds"]),
+        },
+        events=events,
+        details={"implementations": kernel_details(kernel)},
+        phases={
+            "evaluations": (
+                scored["started_at"][0],
+                scored["started_at"][-1] + scored["seconds"][-1],
+            )
+        },
+        shortfall=""
+        if len(scored["seconds"]) == result.config["repetitions"]
+        else f"expected the {result.config['repetitions']} repetitions that were asked for, "
+        f"got {len(scored['seconds'])}",
+    )
+
+
+def kernel_details(kernel: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Returns the time of an ensemble, in seconds, and the peak memory, in bytes, of each implementation."""
+    return {
+        row["implementation"]: {
+            "seconds_per_ensemble": ensemble_seconds(row),
+            "peak_memory_bytes": row["peak_memory_bytes"],
+            "deviation": row["quality"]["deviation"],
+        }
+        for row in kernel["rows"]
+        if "seconds" in row
+    }
+
+
+def ensemble_seconds(row: Mapping[str, Any]) -> float:
+    """Returns the median time of one ensemble, in seconds, of what one implementation has measured."""
+    return float(statistics.median(row["seconds"]) / (row["calls"] * row["ensembles_per_call"]))
+
+
+def overlaps(node: Mapping[str, Any]) -> list[float]:
+    """Returns, for each repetition, the share of its time in which all processes worked."""
+    shares = []
+    for started_at, seconds in zip(node["started_at"], node["seconds"], strict=True):
+        ends = [start + duration for start, duration in zip(started_at, seconds, strict=True)]
+        shares.append(max(0.0, min(ends) - max(started_at)) / (max(ends) - min(started_at)))
+    return shares
+
+
+def is_quotable(node: Mapping[str, Any]) -> bool:
+    """Says whether the processes started and ended together in most of the repetitions."""
+    return statistics.median(overlaps(node)) >= MIN_OVERLAP
+
+
+def ensembles_per_hour(node: Mapping[str, Any]) -> list[float]:
+    """Returns, for each repetition, the ensembles per hour from the first start to the last end."""
+    work = node["processes"] * node["calls"] * node["ensembles_per_call"]
+    rates = []
+    for started_at, seconds in zip(node["started_at"], node["seconds"], strict=True):
+        ends = [start + duration for start, duration in zip(started_at, seconds, strict=True)]
+        rates.append(3600 * work / (max(ends) - min(started_at)))
+    return rates
+
+
+_ACCOUNTS: Mapping[str, Callable[[RunResult], Account]] = {
+    "training": _account_of_training,
+    "numerical kernel": _account_of_kernel,
+}

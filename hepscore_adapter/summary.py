@@ -157,7 +157,7 @@ def _details(result: RunResult, of_copy: Account) -> dict[str, Any]:
         "peak_memory_bytes": dict(result.peak_memory_bytes),
         "energy": {"gpu_joules": telemetry.get("gpu_energy_joules"), "seconds": telemetry.get("seconds")},
         "telemetry": dict(telemetry),
-        "weights_sha256": result.weights_sha256,
+        **({"weights_sha256": result.weights_sha256} if result.weights_sha256 else {}),
     }
 
 

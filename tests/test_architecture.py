@@ -171,7 +171,11 @@ def test_each_framework_stays_in_its_backend() -> None:
 
 @pytest.mark.parametrize(
     ("library", "module"),
-    [("docker", "benchmarks.launchers.engines"), ("horovod", "benchmarks.ranks.horovod")],
+    [
+        ("docker", "benchmarks.launchers.engines"),
+        ("horovod", "benchmarks.ranks.horovod"),
+        ("numba", "benchmarks.workloads.mellin_dis.compiled"),
+    ],
 )
 def test_one_module_imports_a_library(library: str, module: str) -> None:
     assert importers(library) == {module}

@@ -143,7 +143,10 @@ WRONG = {
         ["show", "mlpf", "--seed", "-1"],
         "seed (from --seed): expected a whole number from 0 to 2147483647, got '-1'",
     ),
-    "generate": (["data", "generate", "gnn"], "unknown workload 'gnn': expected one of: gnn_tracking, mlpf"),
+    "generate": (
+        ["data", "generate", "gnn"],
+        "unknown workload 'gnn': expected one of: gnn_tracking, mellin_dis, mlpf",
+    ),
     "source": (
         ["data", "fetch", "cms", "--output", "x"],
         "Invalid value for '{delphes}': 'cms' is not 'delphes'.",

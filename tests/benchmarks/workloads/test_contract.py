@@ -11,13 +11,17 @@ import typing
 import pytest
 
 from benchmarks import workload
-from benchmarks.config import PRECISIONS, SMALL, RunConfig, TrainingConfig, step_differences
+from benchmarks.config import PRECISIONS, SMALL, KernelConfig, RunConfig, TrainingConfig, step_differences
 from benchmarks.resolution import resolve
 from benchmarks.verdict import ENOUGH_REPETITIONS
-from benchmarks.workload import REGISTRY, Events, Metrics, Workload, describe, presets
+from benchmarks.workload import REGISTRY, Events, Kernel, Metrics, Workload, describe, presets
 
 PRESETS = [(name, preset) for name in REGISTRY for preset in presets(name)]
 every_workload = pytest.mark.parametrize("name", REGISTRY)
+TRAININGS = [name for name in REGISTRY if isinstance(presets(name)["smoke"], TrainingConfig)]
+KERNELS = [name for name in REGISTRY if isinstance(presets(name)["smoke"], KernelConfig)]
+every_training = pytest.mark.parametrize("name", TRAININGS)
+every_kernel = pytest.mark.parametrize("name", KERNELS)
 every_preset = pytest.mark.parametrize(("name", "preset"), PRESETS)
 
 
@@ -101,17 +105,18 @@ def test_a_configuration_is_json(name: str, preset: str) -> None:
 
 
 @every_preset
-def test_the_memory_it_predicts_grows_with_the_batch(name: str, preset: str) -> None:
+def test_the_memory_it_predicts_grows_with_its_size(name: str, preset: str) -> None:
     config = presets(name)[preset]
+    size_key = "batch_size" if name in TRAININGS else "series_events"
     bytes_by_batch = [
-        dataclasses.replace(config, batch_size=size).expected_memory_bytes() for size in (1, 2, 4, 8)
+        dataclasses.replace(config, **{size_key: size}).expected_memory_bytes() for size in (1, 2, 4, 8)
     ]
     assert bytes_by_batch[0] > 1e8  # a framework alone takes more
     assert bytes_by_batch == sorted(set(bytes_by_batch))
     assert isinstance(bytes_by_batch[0], int)
 
 
-@every_workload
+@every_training
 def test_wider_numbers_take_no_less_memory(name: str) -> None:
     config = presets(name)["hepscore"]
     bytes_of = {
@@ -122,7 +127,7 @@ def test_wider_numbers_take_no_less_memory(name: str) -> None:
     assert bytes_of["mixed_float16"] == bytes_of["mixed_bfloat16"]
 
 
-@every_workload
+@every_training
 def test_the_floor_lets_a_perfect_model_pass_and_says_what_is_wrong_with_a_poor_one(name: str) -> None:
     smoke = presets(name)["smoke"]
     keys = [field.name for field in dataclasses.fields(smoke)]
@@ -141,13 +146,37 @@ def test_the_floor_lets_a_perfect_model_pass_and_says_what_is_wrong_with_a_poor_
         assert strict.quality_failure({**perfect, "loss": 0.75}) == "loss: expected at most 0.5, got 0.75"
 
 
+@every_kernel
+def test_the_floor_of_a_kernel_is_on_its_deviation(name: str) -> None:
+    config = dataclasses.replace(presets(name)["smoke"], max_deviation=0.5)
+    assert config.quality_failure({"deviation": 0.5}) == ""
+    for poor in (0.75, float("nan")):
+        assert config.quality_failure({"deviation": poor}).startswith("deviation: expected at most 0.5, got ")
+
+
+@every_kernel
+def test_a_kernel_has_the_members_of_its_protocol(name: str) -> None:
+    loaded = workload.load(name)
+    for member in ("prepare", "implementations", "build", "quality"):
+        expected = list(inspect.signature(getattr(Kernel, member)).parameters)[1:]
+        assert list(inspect.signature(getattr(loaded, member)).parameters) == expected, member
+
+
+@every_kernel
+def test_a_kernel_offers_the_implementations_of_its_key(name: str) -> None:
+    (field,) = (item for item in dataclasses.fields(presets(name)["smoke"]) if item.name == "implementation")
+    assert field.metadata["choices"] == ("auto", *workload.load(name).implementations())
+    for preset in presets(name).values():
+        assert preset.with_auto_resolved("cpu", None).implementation in workload.load(name).implementations()
+
+
 @every_workload
 def test_it_can_make_its_events(name: str) -> None:
     make = importlib.import_module(f"{REGISTRY[name]}.events").make
     assert list(inspect.signature(make).parameters) == ["config", "folder", "note", "intermediate"]
 
 
-@every_workload
+@every_training
 def test_the_workload_has_the_members_of_the_protocol(name: str) -> None:
     pytest.importorskip("keras", reason="models are written in Keras")
     loaded = workload.load(name)

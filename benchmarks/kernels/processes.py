@@ -1,0 +1,174 @@
+"""Processes of their own, side by side on disjoint cores, each with one thread for BLAS."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from benchmarks.errors import RunFailedError
+from benchmarks.machine.topology import ordered_cores
+from benchmarks.ranks.meeting import MeetingPoint, meeting_from_environment
+from datasets.errors import DataError
+
+# Every library that NumPy may have been built with reads one of these when it is loaded.
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMBA_NUM_THREADS"),
+    "1",
+)
+_ANOTHER_FAILED = "meeting point is gone"  # what a process says that another one has left alone
+
+log = logging.getLogger("hepbench")
+
+
+def run_alone(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Calls a function in one process of its own that has all cores, and returns what it returns.
+
+    Raises:
+        RunFailedError: The function failed, or the process died.
+    """
+    (answer,) = _run([(work, arguments, sorted(os.sched_getaffinity(0)), {})])
+    return answer
+
+
+def run_side_by_side(count: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """Calls a function in several processes, which get equal shares of the cores and meet each other.
+
+    Args:
+        count: Number of processes.
+        work: Takes ``arguments`` and the process's ``Meeting``.
+        arguments: What can be pickled.
+
+    Returns:
+        What the function returns in each process.
+
+    Raises:
+        RunFailedError: The function failed in one of them, or a process died.
+    """
+    shares = shares_of_cores(sorted(os.sched_getaffinity(0)), count)
+    point = MeetingPoint(count)
+    point.start()
+    try:
+        return _run(
+            [
+                (_meeting_others, (work, arguments), share, point.variables(index))
+                for index, share in enumerate(shares)
+            ],
+            point.close,
+        )
+    finally:
+        point.close()
+
+
+def shares_of_cores(cores: Sequence[int], count: int) -> list[list[int]]:
+    """Divides cores into equal shares of neighbours; cores that are left over stay idle.
+
+    Args:
+        cores: Numbers of cores, at least ``count``.
+        count: Number of shares.
+    """
+    ordered, size = ordered_cores(cores), len(cores) // count
+    return [ordered[start : start + size] for start in range(0, count * size, size)]
+
+
+def process_counts(cores: int) -> list[int]:
+    """Returns the numbers of processes that are tried: powers of two, and one for each core."""
+    powers = [1 << exponent for exponent in range(cores.bit_length())]
+    return sorted({*powers, cores})
+
+
+def _meeting_others(work: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    meeting = meeting_from_environment(os.environ)
+    try:
+        return work(*arguments, meeting)
+    finally:
+        meeting.close()
+
+
+def _run(
+    calls: Sequence[tuple[Callable[..., Any], Sequence[Any], Sequence[int], dict[str, str]]],
+    on_failure: Callable[[], None] = lambda: None,
+) -> list[Any]:
+    """Runs each call in a process of its own.
+
+    Args:
+        calls: Function, arguments, cores and variables of the environment of each process.
+        on_failure: Called when one of them fails, so that nobody waits for it.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    processes: list[Any] = []
+    connections: dict[Any, int] = {}
+    answers: dict[int, tuple[str, Any]] = {}
+    try:
+        for index, (work, arguments, cores, variables) in enumerate(calls):
+            ours, theirs = spawn.Pipe(duplex=False)
+            connections[ours] = index
+            process = spawn.Process(target=_answer, args=(theirs, work, arguments, cores), daemon=True)
+            with _environment({**_ONE_THREAD, **variables}):
+                process.start()
+            theirs.close()
+            processes.append(process)
+
+        # Answers are taken in the order in which they come, because one that fails may keep the others
+        # waiting.
+        while waiting := [connection for connection, index in connections.items() if index not in answers]:
+            for connection in wait(waiting):
+                reason, _ = answers[connections[connection]] = _receive(connection)
+                if reason:
+                    on_failure()
+    except BaseException:
+        for process in processes:
+            process.kill()
+        raise
+    finally:
+        for process in processes:
+            process.join()
+
+    reasons = [reason for reason, _ in answers.values() if reason]
+    if reasons:
+        raise RunFailedError(next((text for text in reasons if _ANOTHER_FAILED not in text), reasons[0]))
+    return [answers[index][1] for index in range(len(calls))]
+
+
+def _receive(connection: Any) -> tuple[str, Any]:
+    """Returns why a process has failed, or an empty string and its answer."""
+    try:
+        answer: tuple[str, Any] = connection.recv()
+        return answer
+    except EOFError:
+        return "a process of the measurement died without a word; see whether it ran out of memory", None
+
+
+def _answer(
+    connection: Connection, work: Callable[..., Any], arguments: Sequence[Any], cores: Sequence[int]
+) -> None:
+    """Does the work in the new process, and sends what it returns or why it failed."""
+    os.sched_setaffinity(0, cores)
+    try:
+        connection.send(("", work(*arguments)))
+    except (RunFailedError, DataError) as error:
+        connection.send((str(error), None))
+    except MemoryError:
+        connection.send(("a process of the measurement ran out of memory; lower --set events", None))
+    except Exception as error:
+        log.exception("unexpected error in a process of the measurement")
+        connection.send((f"unexpected {type(error).__name__} in a process of the measurement: {error}", None))
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Sets variables for the processes that the block starts."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,208 @@
+"""The kind of workload "numerical kernel": implementations, several processes, and more events.
+
+The result has ``kernel`` with ``rows``, one for each implementation, ``node``, one for each number of
+processes, ``series``, one for each implementation and number of events, and ``machine``, the rates that a
+roofline needs. An entry that was left out has ``left_out``, which says why, in place of figures.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, TypeVar, cast
+
+from benchmarks.config import KernelConfig
+from benchmarks.context import Context
+from benchmarks.errors import RunFailedError
+from benchmarks.kernels import worker
+from benchmarks.kernels.processes import process_counts, run_alone, run_side_by_side
+from benchmarks.kernels.worker import Task
+from benchmarks.machine.memory import memory_available_bytes
+from benchmarks.ranks.meeting import Meeting
+from benchmarks.scores import ensemble_seconds, ensembles_per_hour, is_quotable
+from benchmarks.workload import Kernel
+
+SERIES_EVENTS = (100, 300, 1_000, 3_000, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000)
+SAME_FIGURES = 1e-6  # relative difference between implementations of one calculation
+
+T = TypeVar("T")
+
+
+def measure(context: Context, workload: Kernel) -> None:
+    """Measures all implementations, the best number of processes, and the time against the number of events.
+
+    Raises:
+        RunFailedError: The run has no score: an implementation is wrong, or the scored one cannot run here.
+    """
+    _KernelRun(context, workload).run()
+
+
+class _KernelRun:
+    """One kernel with its measurements."""
+
+    def __init__(self, context: Context, kernel: Kernel) -> None:
+        self.context, self.kernel, self.progress = context, kernel, context.progress
+        self.config = cast(KernelConfig, context.config)
+        self.scored = self.config.implementation
+        self.implementations = kernel.implementations()
+        self.fields: dict[str, Any] = {"rows": [], "node": [], "series": []}
+        context.fields["kernel"] = self.fields
+
+    def run(self) -> None:
+        """Does all of it; see ``measure``."""
+        if reason := self._obstacle(self.scored, self.config.events):
+            raise RunFailedError(f"implementation {self.scored}: {reason}")
+
+        # The rates come first, because the rows are compared with them.
+        self.fields["machine"] = dict(run_alone(worker.rates_of_machine))
+        for name in self.implementations:
+            row = self._row(name)
+            self.fields["rows"].append(row)
+            self.progress.note(_row_line(row))
+        self._check_figures()
+        scored = self._scored_row()
+        self.context.fields["quality"] = dict(scored["quality"])
+
+        for count in process_counts(len(os.sched_getaffinity(0))):
+            node = self._with_copies(partial(self._node, count, scored["calls"]))
+            self.fields["node"].append(node)
+            self.progress.note(_node_line(node))
+        self.fields["series"] = list(self._series())
+
+    def _row(self, name: str) -> dict[str, Any]:
+        """Returns what one implementation measured alone."""
+        implementation = self.implementations[name]
+        about = {
+            "implementation": name,
+            "description": implementation.description,
+            "algorithm": implementation.algorithm,
+            "events": self.config.events,
+            "expected_memory_bytes": implementation.expected_bytes(self.config.events),
+        }
+        if reason := self._obstacle(name, self.config.events):
+            return {**about, "left_out": reason}
+        job = self.config.bootstraps if self.config.measure_job else 0
+        task = Task(self.kernel, self.config, name, self.config.events, job_ensembles=job, with_memory=True)
+
+        def alone() -> Any:
+            return run_alone(worker.measure, task, Meeting())
+
+        measured = self._with_copies(alone) if name == self.scored else alone()
+        row = {**about, **measured}
+        return {**row, "roofline_share": self._roofline_share(row)}
+
+    def _node(self, count: int, calls: int) -> dict[str, Any]:
+        """Returns what several processes measured side by side, repetition by repetition."""
+        task = Task(self.kernel, self.config, self.scored, self.config.events, calls=calls)
+        measured = run_side_by_side(count, worker.measure, task)
+        first = measured[0]
+        return {
+            "processes": count,
+            "calls": first["calls"],
+            "ensembles_per_call": first["ensembles_per_call"],
+            "started_at": [
+                list(times) for times in zip(*(one["started_at"] for one in measured), strict=True)
+            ],
+            "seconds": [list(times) for times in zip(*(one["seconds"] for one in measured), strict=True)],
+        }
+
+    def _series(self) -> Iterator[dict[str, Any]]:
+        """Yields time and memory of each implementation against the number of events."""
+        counts = [count for count in SERIES_EVENTS if count <= self.config.series_events]
+        for name, implementation in self.implementations.items():
+            entries = [
+                {
+                    "implementation": name,
+                    "events": count,
+                    "expected_memory_bytes": implementation.expected_bytes(count),
+                }
+                for count in counts
+            ]
+            obstacles = [self._obstacle(name, count) for count in counts]
+            tasks = [
+                Task(self.kernel, self.config, name, count, with_memory=True)
+                for count, reason in zip(counts, obstacles, strict=True)
+                if not reason
+            ]
+            measured = iter(run_alone(worker.measure_series, tasks, Meeting()) if tasks else ())
+            for entry, reason in zip(entries, obstacles, strict=True):
+                yield {**entry, **({"left_out": reason} if reason else next(measured))}
+
+    def _obstacle(self, name: str, events: int) -> str:
+        """Says why an implementation cannot run here with a number of events; empty if it can."""
+        implementation = self.implementations[name]
+        if implementation.missing:
+            return implementation.missing
+        expected, room = implementation.expected_bytes(events), self._room(implementation.needs_backend)
+        if room is None or expected <= room:
+            return ""
+        return (
+            f"{events} events are expected to take {expected / 1e9:.1f} GB; {room / 1e9:.1f} GB are available"
+        )
+
+    def _room(self, on_device: bool) -> int | None:
+        """Returns the memory for an implementation, in bytes; None where it is not known."""
+        if on_device and self.context.backend.device() == "gpu":
+            return self.context.backend.device_memory_total_bytes()
+        return memory_available_bytes()
+
+    def _with_copies(self, work: Callable[[], T]) -> T:
+        """Does the work beside all copies of the run, and keeps the machine busy until the last has ended."""
+        meeting = self.context.meeting
+        meeting.meet()
+        result = work()
+        meeting.keep_busy(work)
+        return result
+
+    def _scored_row(self) -> dict[str, Any]:
+        """Returns the row of the implementation that is scored."""
+        (row,) = (row for row in self.fields["rows"] if row["implementation"] == self.scored)
+        return cast(dict[str, Any], row)
+
+    def _check_figures(self) -> None:
+        """Compares the implementations with the check values and with each other.
+
+        Raises:
+            RunFailedError: One calculates something else.
+        """
+        rows = [row for row in self.fields["rows"] if "seconds" in row]
+        for row in rows:
+            name, deviation = row["implementation"], row["quality"]["deviation"]
+            tolerance = self.implementations[name].tolerance
+            if name != self.scored and not deviation <= tolerance:
+                raise RunFailedError(
+                    f"implementation {name}: expected a deviation of at most {tolerance:g} from the check "
+                    f"values, got {deviation:.3g}"
+                )
+            allowed = max(SAME_FIGURES, 10 * tolerance)
+            for ours, first in zip(row["figures"], rows[0]["figures"], strict=False):
+                if not math.isclose(ours, first, rel_tol=allowed):
+                    raise RunFailedError(
+                        f"implementation {name}: expected the loss {first!r} of {rows[0]['implementation']}, "
+                        f"got {ours!r}"
+                    )
+
+    def _roofline_share(self, row: dict[str, Any]) -> float:
+        """Returns the least time that the machine's rates allow over the measured time."""
+        implementation, machine = self.implementations[row["implementation"]], self.fields["machine"]
+        least = max(
+            implementation.operations_per_event / machine["operations_per_second"],
+            implementation.bytes_per_event / machine["copy_bytes_per_second"],
+        )
+        return float(least * self.config.events / ensemble_seconds(row))
+
+
+def _row_line(row: dict[str, Any]) -> str:
+    name = row["implementation"]
+    if "left_out" in row:
+        return f"{name}: left out: {row['left_out']}"
+    return f"{name}: {1000 * ensemble_seconds(row):.4g} ms for an ensemble of {row['events']} events"
+
+
+def _node_line(node: dict[str, Any]) -> str:
+    if not is_quotable(node):
+        return f"{node['processes']} processes: not quoted, because they did not start and end together"
+    rates = sorted(ensembles_per_hour(node))
+    return f"{node['processes']} processes: {rates[len(rates) // 2]:.4g} ensembles/h"

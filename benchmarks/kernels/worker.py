@@ -1,0 +1,189 @@
+"""What a process of its own does: it builds one implementation, calls it, and says how long it took."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import tracemalloc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks import backends
+from benchmarks.backends import Backend
+from benchmarks.config import KernelConfig
+from benchmarks.machine.memory import host_memory_peak_bytes
+from benchmarks.ranks.meeting import Meeting
+from benchmarks.timing import EpochTimer
+from benchmarks.workload import Implementation, Kernel
+
+MAX_CALLS = 1_000_000  # in a repetition, however short a call is
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a process is to measure.
+
+    Attributes:
+        kernel: The workload.
+        config: Of the run, without a key that is ``auto``.
+        name: Of the implementation.
+        events: How many events an ensemble has.
+        calls: Calls of a repetition; 0 for as many as ``repetition_seconds`` takes.
+        job_ensembles: Ensembles of the whole job, which is timed, too; 0 for none.
+        with_memory: Whether the memory is measured, in one more call that is not timed.
+    """
+
+    kernel: Kernel
+    config: KernelConfig
+    name: str
+    events: int
+    calls: int = 0
+    job_ensembles: int = 0
+    with_memory: bool = False
+
+    @property
+    def implementation(self) -> Implementation:
+        """Returns what the workload says of the implementation."""
+        return self.kernel.implementations()[self.name]
+
+
+def measure(task: Task, meeting: Meeting) -> dict[str, Any]:
+    """Measures in this process.
+
+    Args:
+        task: What to measure.
+        meeting: Where the processes that measure side by side meet before and after each repetition.
+
+    Returns:
+        JSON values: ``build_seconds``, ``compile_seconds``, ``calls`` and ``ensembles_per_call`` of a
+        repetition, ``started_at`` and ``seconds`` of each repetition, ``figures`` of the first ensembles,
+        ``quality``, and, where they were asked for, ``peak_memory_bytes`` and ``job_seconds``.
+
+    Raises:
+        RunFailedError: A calculation went wrong, or another process did.
+        DataError: The data set is damaged.
+    """
+    backend = _configured_backend(task)
+    drain = (lambda: None) if backend is None else backend.drain
+    ensembles = task.implementation.ensembles_per_call
+    replicas = range(ensembles)
+    events = task.kernel.prepare(task.config, lambda _: None)
+
+    # The first call compiles, where there is anything to compile.
+    with EpochTimer(drain) as building:
+        calculate = task.kernel.build(task.config, events, task.name, task.events, backend)
+    with EpochTimer(drain) as first:
+        figures = calculate(replicas)
+    with EpochTimer(drain) as second:
+        calculate(replicas)
+    calls = task.calls or min(MAX_CALLS, math.ceil(task.config.repetition_seconds / second.seconds))
+
+    def repeat(number: int) -> None:
+        for call in range(number):
+            calculate(range(call * ensembles, (call + 1) * ensembles))
+
+    started_at, seconds = _timed_repetitions(task.config.repetitions, lambda: repeat(calls), drain, meeting)
+    measured = {
+        "build_seconds": building.seconds,
+        "compile_seconds": max(0.0, first.seconds - second.seconds),
+        "calls": calls,
+        "ensembles_per_call": ensembles,
+        "started_at": started_at,
+        "seconds": seconds,
+        "figures": figures[:2],
+        "quality": task.kernel.quality(task.config, task.name, backend),
+    }
+    if task.job_ensembles:
+        with EpochTimer(drain) as timer:
+            repeat(math.ceil(task.job_ensembles / ensembles))
+        measured["job_seconds"] = timer.seconds
+    if task.with_memory:
+        measured["peak_memory_bytes"] = _peak_memory(task, events, backend, calculate)
+    return measured
+
+
+def measure_series(tasks: Sequence[Task], meeting: Meeting) -> list[dict[str, Any]]:
+    """Measures several tasks one after the other in this process; the most memory comes last."""
+    return [measure(task, meeting) for task in tasks]
+
+
+def _configured_backend(task: Task) -> Backend | None:
+    """Returns the framework's runtime, on the cores that this process has; None where none is needed."""
+    if not task.implementation.needs_backend:
+        return None
+    backend = backends.load()
+    threads = min(task.config.threads, len(os.sched_getaffinity(0)))
+    backend.configure(dataclasses.replace(task.config, threads=threads))
+    return backend
+
+
+def _timed_repetitions(
+    count: int, work: Callable[[], None], drain: Callable[[], None], meeting: Meeting
+) -> tuple[list[float], list[float]]:
+    """Returns when each repetition started, in seconds since 1970 (UTC), and how long it took, in seconds."""
+    started_at, seconds = [], []
+    for _ in range(count):
+        meeting.meet()
+        with EpochTimer(drain) as timer:
+            work()
+        started_at.append(timer.started_at)
+        seconds.append(timer.seconds)
+        meeting.keep_busy(work)
+    return started_at, seconds
+
+
+def _peak_memory(
+    task: Task,
+    events: Any,
+    backend: Backend | None,
+    calculate: Callable[[Sequence[int]], list[float]],
+) -> int:
+    """Returns the memory of the implementation, in bytes.
+
+    NumPy's is counted array by array: what is kept between calls, and the most that a call adds. A framework
+    does not say what it takes on a CPU, and the peak of the whole process stands in the place of that.
+    """
+    replicas = range(task.implementation.ensembles_per_call)
+    if backend is not None:
+        return backend.device_memory_peak_bytes() or host_memory_peak_bytes()
+    del calculate
+    tracemalloc.start()
+    again = task.kernel.build(task.config, events, task.name, task.events, None)
+    again(replicas[:1])
+    tracemalloc.reset_peak()
+    again(replicas)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return int(peak)
+
+
+def rates_of_machine() -> Mapping[str, float]:
+    """Measures what one core of the machine can do at most: copying, and products of matrices.
+
+    Returns:
+        ``copy_bytes_per_second``, bytes read and written, and ``operations_per_second`` in float64.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(1)
+    source = rng.random(1 << 24)  # 128 MiB, more than caches hold
+    target = np.empty_like(source)
+    matrix, product = rng.random((1536, 1536)), np.empty((1536, 1536))
+
+    def best_seconds(work: Callable[[], Any]) -> float:
+        work()
+        seconds = []
+        for _ in range(5):
+            with EpochTimer(lambda: None) as timer:
+                work()
+            seconds.append(timer.seconds)
+        return min(seconds)
+
+    return {
+        "copy_bytes_per_second": 2 * source.nbytes / best_seconds(lambda: np.copyto(target, source)),
+        "operations_per_second": 2
+        * len(matrix) ** 3
+        / best_seconds(lambda: np.matmul(matrix, matrix, out=product)),
+    }

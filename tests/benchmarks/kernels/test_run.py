@@ -1,0 +1,178 @@
+"""The kind "numerical kernel" on means of squares, which can be checked by hand."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from benchmarks.kernels import worker
+from benchmarks.progress import Progress
+from benchmarks.result import RunResult
+from benchmarks.runner import run
+from benchmarks.scores import account
+from hepscore_adapter.summary import summary
+from hepscore_adapter.validate import validate_summary
+from tests import line, squares
+
+RATES_OF_MACHINE = worker.rates_of_machine  # the real one, before it is replaced
+
+
+@pytest.fixture(autouse=True)
+def _squares(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", line.BACKEND)
+    squares.register(monkeypatch)
+
+
+def result_of(*assignments: str) -> RunResult:
+    return run(squares.configured(*assignments), Progress(visible=False, terminal=False))
+
+
+@pytest.fixture(scope="module")
+def finished() -> Iterator[RunResult]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAS_BACKEND", line.BACKEND)
+        squares.register(patch)
+        yield result_of("measure_job=true")
+
+
+def test_each_implementation_has_a_row(finished: RunResult) -> None:
+    assert (finished.status, finished.reason, finished.kind) == ("ok", "", "numerical kernel")
+    assert finished.config["implementation"] == "vectorised"
+    assert finished.config["resolved"] == ["xla", "deterministic", "implementation"]
+    rows = finished.kernel["rows"]
+    assert [row["implementation"] for row in rows] == list(squares.NAMES)
+    for row in rows:
+        assert row["figures"] == ([5 / 3, 14 / 3] if row["ensembles_per_call"] == 2 else [5 / 3])
+        assert len(row["seconds"]) == len(row["started_at"]) == 2
+        assert row["calls"] >= 1
+        assert 0 < row["peak_memory_bytes"] < 1e6
+        assert row["expected_memory_bytes"] == 24
+        assert row["job_seconds"] > 0
+        assert row["roofline_share"] > 0
+    assert finished.quality == {"deviation": 0.0}
+
+
+def test_the_scores_are_made_of_the_repetitions(finished: RunResult) -> None:
+    row, nodes = finished.kernel["rows"][1], finished.kernel["node"]
+    ensembles = row["calls"] * 2
+    rates = [3 * ensembles / seconds for seconds in row["seconds"]]
+    assert finished.scores["evaluations"].spread.median == pytest.approx(sum(rates) / 2)
+    assert finished.scores["evaluations"].unit == "events/s"
+    assert finished.scores["node"].unit == "ensembles/h"
+    (alone, *_) = nodes
+    assert [node["processes"] for node in nodes][:1] == [1]
+    per_hour = sorted(3600 * ensembles / seconds[0] for seconds in alone["seconds"])
+    assert finished.scores["node"].spread.median >= sum(per_hour) / 2 * 0.999
+
+
+def test_the_rates_of_the_machine_are_those_of_a_processor() -> None:
+    rates = RATES_OF_MACHINE()
+    assert 1e8 < rates["copy_bytes_per_second"] < 1e13
+    assert 1e8 < rates["operations_per_second"] < 1e15
+
+
+def test_every_number_of_processes_does_the_same_work(finished: RunResult) -> None:
+    for node in finished.kernel["node"]:
+        assert node["calls"] == finished.kernel["rows"][1]["calls"]
+        for times in (*node["started_at"], *node["seconds"]):
+            assert len(times) == node["processes"]
+    assert finished.kernel["node"][-1]["processes"] == len(os.sched_getaffinity(0))
+
+
+def test_the_series_has_every_number_of_events(finished: RunResult) -> None:
+    found = {(entry["implementation"], entry["events"]) for entry in finished.kernel["series"]}
+    assert found == {(name, 100) for name in squares.NAMES}
+
+
+def test_the_summary_is_valid_and_a_changed_figure_is_refused(finished: RunResult) -> None:
+    content = summary(finished)
+    validate_summary(content, finished)
+    assert content["run_info"]["kind"] == "numerical kernel"
+    assert content["run_info"]["events_per_ensemble"] == 3
+    assert content["report"]["implementations"].keys() == set(squares.NAMES)
+    assert "weights_sha256" not in content["report"]
+
+    kernel: dict[str, Any] = copy.deepcopy(dict(finished.kernel))
+    kernel["rows"][1]["seconds"] = [seconds / 2 for seconds in kernel["rows"][1]["seconds"]]
+    with pytest.raises(ValueError, match="expected the scores of the run's own record"):
+        validate_summary(content, dataclasses.replace(finished, kernel=kernel))
+
+
+def test_the_record_survives_a_file(finished: RunResult) -> None:
+    assert RunResult.from_dict(finished.to_dict()).kernel == finished.kernel
+
+
+def test_a_node_that_was_not_together_is_not_quoted(finished: RunResult) -> None:
+    """Two processes of 10 s that start 5 s apart work together for 5 of 15 s."""
+    kernel: dict[str, Any] = copy.deepcopy(dict(finished.kernel))
+    apart = {"processes": 2, "calls": 10**6, "ensembles_per_call": 2}
+    apart |= {"started_at": [[0.0, 5.0]], "seconds": [[10.0, 10.0]]}
+    kernel["node"] = [kernel["node"][0], apart]
+    assert account(dataclasses.replace(finished, kernel=kernel)).work["processes"] == 1
+    kernel["node"] = [apart]
+    report = account(dataclasses.replace(finished, kernel=kernel))
+    assert report.shortfall == "expected processes that start and end together, got none"
+    apart["started_at"] = [[0.0, 1.0]]
+    report = account(dataclasses.replace(finished, kernel=kernel))
+    assert report.scores["node"].spread.median == pytest.approx(3600 * 4 * 10**6 / 11)
+
+
+def test_what_does_not_fit_or_is_missing_is_left_out_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_CLOSED", "1")
+    result = result_of("series_events=3000")
+    assert result.status == "ok"
+    assert result.kernel["rows"][2]["left_out"] == "the shop is closed"
+    left_out = [entry for entry in result.kernel["series"] if "left_out" in entry]
+    assert [entry["events"] for entry in left_out[:2]] == [3000] * 2
+    assert {entry["left_out"] for entry in left_out[2:]} == {"the shop is closed"}
+    for entry in left_out[:2]:
+        assert entry["left_out"].startswith("3000 events are expected to take 10000.0 GB; ")
+        assert "seconds" not in entry
+    assert {entry["events"] for entry in result.kernel["series"]} == {100, 300, 1000, 3000}
+
+
+def test_a_scored_implementation_that_is_missing_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_CLOSED", "1")
+    result = result_of("implementation=spare")
+    assert (result.status, result.reason) == ("failed", "implementation spare: the shop is closed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        ("wrong", "implementation spare: expected the loss 1.666"),
+        (
+            "inexact",
+            "implementation spare: expected a deviation of at most 5e-09 from the check values, got 0.05",
+        ),
+        ("fails", "cross section of event 7: expected a finite number, got nan"),
+        ("dies", "a process of the measurement died without a word"),
+    ],
+)
+def test_an_implementation_that_goes_wrong_ends_the_run_with_one_line(trouble: str, reason: str) -> None:
+    result = result_of(f"trouble={trouble}")
+    assert result.status == "failed"
+    assert result.reason.startswith(reason)
+    assert "\n" not in result.reason
+    assert result.kernel["rows"][0]["implementation"] == "loop"
+
+
+@pytest.mark.slow
+def test_a_process_that_fails_keeps_no_other_waiting() -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two cores")
+    result = result_of("trouble=one of two")
+    assert (result.status, result.reason) == ("failed", "the second core is tired")
+
+
+@pytest.mark.slow
+def test_a_deviation_above_the_floor_has_no_score() -> None:
+    result = result_of("trouble=inexact", "implementation=spare", "max_deviation=0.01")
+    assert result.status == "failed"
+    assert result.reason.endswith("deviation: expected at most 0.01, got 0.05")
