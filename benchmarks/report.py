@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import UsageError
+from benchmarks.kernels import figures
 from benchmarks.result import EpochRecord, RunResult, Spread
 from datasets.errors import DataError
 from datasets.plots.figure import load_mplhep
@@ -27,7 +28,12 @@ def table(results: Sequence[tuple[str, RunResult]]) -> str:
 
 
 def plot(results: Sequence[tuple[str, RunResult]], path: Path) -> None:
-    """Draws loss and throughput by epoch, warm-up epochs as open markers; raises as ``draw``."""
+    """Draws loss and throughput by epoch, warm-up epochs as open markers; raises as ``draw``.
+
+    Kernels have time and memory against the number of events in their place.
+    """
+    if all(result.kernel for _, result in results):
+        return draw(path, lambda *axes: _draw_kernels(results, *axes))
 
     def fill(loss: Any, throughput: Any) -> None:
         for name, result in results:
@@ -40,7 +46,25 @@ def plot(results: Sequence[tuple[str, RunResult]], path: Path) -> None:
         throughput.xaxis.get_major_locator().set_params(integer=True)
         throughput.legend(loc="lower right", fontsize="x-small")
 
-    draw(path, fill)
+    return draw(path, fill)
+
+
+def _draw_kernels(results: Sequence[tuple[str, RunResult]], time: Any, memory: Any) -> None:
+    """Draws the time per event and the memory of each implementation against the number of events."""
+    for name, result in results:
+        prefix = f"{name}: " if len(results) > 1 else ""
+        for implementation, points in figures.series_lines(result.kernel).items():
+            events, seconds, sizes = zip(*points, strict=True)
+            rates = [1e6 * duration / count for count, duration in zip(events, seconds, strict=True)]
+            time.plot(events, rates, "o-", label=f"{prefix}{implementation}")
+            memory.plot(events, [size / 1e6 for size in sizes], "o-", label=f"{prefix}{implementation}")
+    time.set_ylabel("Time per event [µs]")
+    memory.set_ylabel("Memory [MB]")
+    memory.set_xlabel("Events of an ensemble")
+    for axes in (time, memory):
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+    time.legend(loc="upper right", fontsize="x-small")
 
 
 def draw(path: Path, fill: Callable[[Any, Any], None]) -> None:
@@ -92,6 +116,9 @@ def _run(name: str, result: RunResult) -> str:
     lines = [title if not result.reason else f"{title}: {result.reason}"]
     if result.epochs:
         lines += ["", *align([_EPOCH_HEADER, *map(_epoch, result.epochs)])]
+    if result.kernel.get("node"):
+        lines += ["", *align(figures.implementation_rows(result)), ""]
+        lines += [*align(figures.node_rows(result.kernel["node"])), *figures.left_out_lines(result.kernel)]
     details = [(label, text) for label, text in _details(result) if text]
     width = max(len(label) for label, _ in details)
     return "\n".join([*lines, "", *(f"{label:<{width}}  {text}" for label, text in details)])
@@ -119,9 +146,8 @@ def _details(result: RunResult) -> Iterable[tuple[str, str]]:
     yield from _inference(result.inference)
     yield "quality", ", ".join(f"{name} {number(value)}" for name, value in result.quality.items())
     yield "peak memory", ", ".join(f"{name} {_gib(size)}" for name, size in result.peak_memory_bytes.items())
-    settings = [
-        f"{key} {config.get(key)}" for key in ("batch_size", "precision", "xla", "deterministic", "threads")
-    ]
+    keys = ("batch_size", "implementation", "events", "precision", "xla", "deterministic", "threads")
+    settings = [f"{key} {config[key]}" for key in keys if key in config]
     yield "settings", ", ".join([*settings, f"world_size {result.world_size}"])
     yield "communication", _communication(result)
     yield "data", result.data_sha256[:12]
