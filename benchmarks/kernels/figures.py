@@ -28,7 +28,7 @@ _NODE_HEADER = ("processes", "ensembles/h", "efficiency", "overlap")
 def implementation_rows(result: RunResult) -> list[tuple[str, ...]]:
     """Returns the table of the implementations, with its header; speed-ups refer to the first that ran."""
     rows = [row for row in result.kernel["rows"] if "seconds" in row]
-    table = [_HEADER]
+    table: list[tuple[str, ...]] = [_HEADER]
     for row in rows:
         seconds, job = ensemble_seconds(row), job_hours(row, result.config["bootstraps"])
         cells = (
@@ -54,16 +54,12 @@ def implementation_rows(result: RunResult) -> list[tuple[str, ...]]:
 
 def left_out_lines(kernel: Mapping[str, Any]) -> list[str]:
     """Returns a line for each implementation, and for each point of the series, that was left out."""
-    rows = [
-        f"left out: {row['implementation']}: {row['left_out']}" for row in kernel["rows"] if "left_out" in row
+    rows = [row for row in kernel["rows"] if "left_out" in row]
+    missing = {row["implementation"] for row in rows}
+    points = [
+        entry for entry in kernel["series"] if "left_out" in entry and entry["implementation"] not in missing
     ]
-    missing = {row["implementation"] for row in kernel["rows"] if "left_out" in row}
-    series = [
-        f"left out: {entry['implementation']}: {entry['left_out']}"
-        for entry in kernel["series"]
-        if "left_out" in entry and entry["implementation"] not in missing
-    ]
-    return rows + series
+    return [f"left out: {entry['implementation']}: {entry['left_out']}" for entry in rows + points]
 
 
 def job_hours(row: Mapping[str, Any], bootstraps: int) -> float:
@@ -74,7 +70,7 @@ def job_hours(row: Mapping[str, Any], bootstraps: int) -> float:
 
 def node_rows(nodes: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """Returns the table of the numbers of processes, with its header; what is not quoted has no figures."""
-    table = [_NODE_HEADER]
+    table: list[tuple[str, ...]] = [_NODE_HEADER]
     for node in nodes:
         overlap = f"{100 * statistics.median(overlaps(node)):.0f} %"
         if not is_quotable(node):
