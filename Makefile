@@ -14,7 +14,7 @@ $(READY): pyproject.toml
 		% sys.version.split()[0] if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0)'
 	$(PYTHON) -m venv $(if $(wildcard $(READY)),,--clear) $(VENV)  # one that was never ready may be of another Python
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet -e '.[cpu,containers,data,report,dev]'
+	$(BIN)/pip install --quiet -e '.[cpu,containers,data,kernels,report,dev]'
 	@$(BIN)/pip install --quiet -e '.[tracking]' || echo 'make setup: pip could not install ACTS (pyacts), as it says' \
 		'above. Only generated tracking data need it: docs/data.md, "Other machines", says what to do without.'
 	touch $@

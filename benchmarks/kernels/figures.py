@@ -11,6 +11,7 @@ from benchmarks.scores import ensemble_seconds, ensembles_per_hour, is_quotable,
 
 _HEADER = (
     "implementation",
+    "threads",
     "ms/ensemble",
     "speed-up",
     "events/s",
@@ -41,11 +42,12 @@ def implementation_rows(result: RunResult) -> list[tuple[str, ...]]:
         table.append(
             (
                 row["implementation"],
+                str(row["threads"]),
                 *(f"{cell:.4g}" for cell in cells),
                 "measured" if "job_seconds" in row else "scaled",
                 f"{row['peak_memory_bytes'] / 1e6:.4g}",
                 f"{row['compile_seconds']:.2f}",
-                f"{100 * row['roofline_share']:.1f} %",
+                "-" if row["roofline_share"] is None else f"{100 * row['roofline_share']:.1f} %",
                 f"{row['quality']['deviation']:.1e}",
             )
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import os
 import tracemalloc
@@ -13,10 +14,14 @@ from typing import Any
 from benchmarks import backends
 from benchmarks.backends import Backend
 from benchmarks.config import KernelConfig
-from benchmarks.machine.memory import host_memory_peak_bytes
+from benchmarks.errors import RunFailedError
+from benchmarks.machine.memory import host_memory_peak_bytes, reset_memory_peak
 from benchmarks.ranks.meeting import Meeting
 from benchmarks.timing import EpochTimer
 from benchmarks.workload import Implementation, Kernel
+from datasets.errors import DataError
+
+log = logging.getLogger("hepbench")
 
 MAX_CALLS = 1_000_000  # in a repetition, however short a call is
 
@@ -57,19 +62,22 @@ def measure(task: Task, meeting: Meeting) -> dict[str, Any]:
         meeting: Where the processes that measure side by side meet before and after each repetition.
 
     Returns:
-        JSON values: ``build_seconds``, ``compile_seconds``, ``calls`` and ``ensembles_per_call`` of a
-        repetition, ``started_at`` and ``seconds`` of each repetition, ``figures`` of the first ensembles,
-        ``quality``, and, where they were asked for, ``peak_memory_bytes`` and ``job_seconds``.
+        JSON values: ``threads``, ``build_seconds``, ``compile_seconds``, ``calls`` and ``ensembles_per_call``
+        of a repetition, ``started_at`` and ``seconds`` of each repetition, ``figures`` of the first
+        ensembles, ``quality``, and, where they were asked for, ``peak_memory_bytes`` and ``job_seconds``.
 
     Raises:
         RunFailedError: A calculation went wrong, or another process did.
         DataError: The data set is damaged.
     """
-    backend = _configured_backend(task)
+    backend = _backend(task) if task.implementation.needs_backend else None
     drain = (lambda: None) if backend is None else backend.drain
     ensembles = task.implementation.ensembles_per_call
     replicas = range(ensembles)
     events = task.kernel.prepare(task.config, lambda _: None)
+
+    # A framework does not say what it takes on a CPU: the process's growth stands in the place of that.
+    before = reset_memory_peak()
 
     # The first call compiles, where there is anything to compile.
     with EpochTimer(drain) as building:
@@ -86,6 +94,7 @@ def measure(task: Task, meeting: Meeting) -> dict[str, Any]:
 
     started_at, seconds = _timed_repetitions(task.config.repetitions, lambda: repeat(calls), drain, meeting)
     measured = {
+        "threads": 1 if backend is None else _threads(task),
         "build_seconds": building.seconds,
         "compile_seconds": max(0.0, first.seconds - second.seconds),
         "calls": calls,
@@ -100,23 +109,56 @@ def measure(task: Task, meeting: Meeting) -> dict[str, Any]:
             repeat(math.ceil(task.job_ensembles / ensembles))
         measured["job_seconds"] = timer.seconds
     if task.with_memory:
-        measured["peak_memory_bytes"] = _peak_memory(task, events, backend, calculate)
+        measured["peak_memory_bytes"] = (
+            _arrays_peak(task, events)
+            if backend is None
+            else backend.device_memory_peak_bytes() or max(0, host_memory_peak_bytes() - before)
+        )
     return measured
 
 
-def measure_series(tasks: Sequence[Task], meeting: Meeting) -> list[dict[str, Any]]:
-    """Measures several tasks one after the other in this process; the most memory comes last."""
-    return [measure(task, meeting) for task in tasks]
+def measure_in_turn(tasks: Sequence[Task], meeting: Meeting) -> list[dict[str, Any]]:
+    """Measures several tasks one after the other in this process.
+
+    Returns:
+        Of each task what ``measure`` returns, or ``left_out`` with the reason if the framework cannot do it.
+
+    Raises:
+        RunFailedError: A calculation went wrong.
+        DataError: The data set is damaged.
+    """
+    return [_measure_or_reason(task, meeting) for task in tasks]
 
 
-def _configured_backend(task: Task) -> Backend | None:
-    """Returns the framework's runtime, on the cores that this process has; None where none is needed."""
-    if not task.implementation.needs_backend:
-        return None
-    backend = backends.load()
-    threads = min(task.config.threads, len(os.sched_getaffinity(0)))
-    backend.configure(dataclasses.replace(task.config, threads=threads))
-    return backend
+def _measure_or_reason(task: Task, meeting: Meeting) -> dict[str, Any]:
+    """Measures; an implementation that the framework lacks has a reason in place of figures."""
+    try:
+        return measure(task, meeting)
+    except (RunFailedError, DataError):
+        raise
+    except Exception as error:
+        if not task.implementation.needs_backend:
+            raise
+        log.exception("%s cannot be carried out", task.name)
+        first_line = next(iter(str(error).strip().splitlines()), "")[:200]
+        return {"left_out": f"{os.environ['KERAS_BACKEND']} cannot: {type(error).__name__}: {first_line}"}
+
+
+_configured: list[Backend] = []  # a framework can be configured once in a process
+
+
+def _backend(task: Task) -> Backend:
+    """Returns the framework's runtime, on the cores that this process has."""
+    if not _configured:
+        backend = backends.load()
+        backend.configure(dataclasses.replace(task.config, threads=_threads(task)))
+        _configured.append(backend)
+    return _configured[0]
+
+
+def _threads(task: Task) -> int:
+    """Returns how many threads a framework gets in this process."""
+    return min(task.config.threads, len(os.sched_getaffinity(0)))
 
 
 def _timed_repetitions(
@@ -134,26 +176,14 @@ def _timed_repetitions(
     return started_at, seconds
 
 
-def _peak_memory(
-    task: Task,
-    events: Any,
-    backend: Backend | None,
-    calculate: Callable[[Sequence[int]], list[float]],
-) -> int:
-    """Returns the memory of the implementation, in bytes.
-
-    NumPy's is counted array by array: what is kept between calls, and the most that a call adds. A framework
-    does not say what it takes on a CPU, and the peak of the whole process stands in the place of that.
-    """
+def _arrays_peak(task: Task, events: Any) -> int:
+    """Returns the most that NumPy's arrays take, in bytes: kept between calls, and added by a call."""
     replicas = range(task.implementation.ensembles_per_call)
-    if backend is not None:
-        return backend.device_memory_peak_bytes() or host_memory_peak_bytes()
-    del calculate
     tracemalloc.start()
-    again = task.kernel.build(task.config, events, task.name, task.events, None)
-    again(replicas[:1])
+    calculate = task.kernel.build(task.config, events, task.name, task.events, None)
+    calculate(replicas[:1])
     tracemalloc.reset_peak()
-    again(replicas)
+    calculate(replicas)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return int(peak)

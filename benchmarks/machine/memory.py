@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.machine.cgroup import ControlGroup
@@ -43,3 +44,13 @@ def _status(field: str) -> int:
         if name == field:
             return int(value.split()[0]) * 1024
     raise RuntimeError(f"expected a line {field} in /proc/self/status, found none")
+
+
+def reset_memory_peak() -> int:
+    """Lets the peak start again from what this process holds now, and returns that, in bytes.
+
+    Where the kernel refuses (some containers), the peak stays that since the start.
+    """
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return _status("VmRSS")

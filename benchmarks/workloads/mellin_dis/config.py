@@ -15,6 +15,10 @@ IMPLEMENTATIONS = (
     "vectorised",
     "chunked",
     "compiled",
+    "eager",
+    "graph",
+    "xla",
+    "xla_complex64",
     "kernel_matrix",
 )
 MAX_DEVIATION = 5e-9  # of the check values, which have x up to 0.7
@@ -37,7 +41,7 @@ class MellinConfig(KernelConfig):
     )
     implementation: str = option(
         "auto",
-        "the implementation that is scored; auto: compiled",
+        "the implementation that is scored; auto: compiled on a CPU, xla on a GPU",
         choices=("auto", *IMPLEMENTATIONS),
     )
     max_deviation: float = option(
@@ -64,7 +68,7 @@ class MellinConfig(KernelConfig):
         config = super().with_auto_resolved(device, room)
         if config.implementation != "auto":
             return config
-        return dataclasses.replace(config, implementation="compiled")
+        return dataclasses.replace(config, implementation="xla" if device == "gpu" else "compiled")
 
     def expected_memory_bytes(self) -> int:
         """Returns the peak memory that a run is expected to take, in bytes.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
+from typing import Any, cast
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from benchmarks.workloads.mellin_dis.kernel_matrix import MOMENTS, make_matrix, 
 
 # From the moments of several inputs, (inputs, 5, nodes), to cross sections, (inputs, 2, events).
 Calculation = Callable[[np.ndarray], np.ndarray]
+# Of theory, x, Q2 and the framework's runtime, which is None for all that needs none.
+Factory = Callable[[Theory, np.ndarray, np.ndarray, Any], Calculation]
 
 NODES = 136
 ARRAYS = 15  # complex arrays of (events, nodes) that exist at the same time, at most
@@ -29,7 +32,7 @@ MATRIX_INPUTS = 64  # that the kernel matrix is multiplied by at once
 _EVENT_BYTES = 200  # numbers of an event that are not at nodes: kinematics, pseudo-data, loss
 
 
-def _loop(theory: Theory, x: np.ndarray, q2: np.ndarray) -> Calculation:
+def _loop(theory: Theory, x: np.ndarray, q2: np.ndarray, _backend: Any) -> Calculation:
     def calculate(moments: np.ndarray) -> np.ndarray:
         values = np.empty((len(moments), len(TARGETS), len(x)))
         for index, modes in enumerate(map(theory.modes, moments)):
@@ -40,31 +43,44 @@ def _loop(theory: Theory, x: np.ndarray, q2: np.ndarray) -> Calculation:
     return calculate
 
 
-def _vectorised(theory: Theory, x: np.ndarray, q2: np.ndarray) -> Calculation:
+def _vectorised(theory: Theory, x: np.ndarray, q2: np.ndarray, _backend: Any) -> Calculation:
     return lambda moments: np.stack([theory.cross_sections(x, q2, theory.modes(item)) for item in moments])
 
 
-def _chunked(theory: Theory, x: np.ndarray, q2: np.ndarray) -> Calculation:
+def _chunked(theory: Theory, x: np.ndarray, q2: np.ndarray, _backend: Any) -> Calculation:
     return lambda moments: np.stack([in_chunks(theory, x, q2, theory.modes(item)) for item in moments])
 
 
-def _compiled(theory: Theory, x: np.ndarray, q2: np.ndarray) -> Calculation:
+def _compiled(theory: Theory, x: np.ndarray, q2: np.ndarray, _backend: Any) -> Calculation:
     from benchmarks.workloads.mellin_dis.compiled import CompiledCrossSections
 
     cross_sections = CompiledCrossSections(theory, x, q2)
     return lambda moments: np.stack([cross_sections(theory.modes(item)) for item in moments])
 
 
-def _kernel_matrix(theory: Theory, x: np.ndarray, q2: np.ndarray) -> Calculation:
+def _kernel_matrix(theory: Theory, x: np.ndarray, q2: np.ndarray, _backend: Any) -> Calculation:
     matrix = make_matrix(theory, x, q2)
     return lambda moments: multiply(matrix, moments)
 
 
-FACTORIES: Mapping[str, Callable[[Theory, np.ndarray, np.ndarray], Calculation]] = {
+def _by_backend(dtype: str, compiled: bool, xla: bool) -> Factory:
+    def make(theory: Theory, x: np.ndarray, q2: np.ndarray, backend: Any) -> Calculation:
+        from benchmarks.workloads.mellin_dis.tensors import make_calculation
+
+        return cast(Calculation, make_calculation(theory, x, q2, backend, dtype, compiled, xla))
+
+    return make
+
+
+FACTORIES: Mapping[str, Factory] = {
     "loop": _loop,
     "vectorised": _vectorised,
     "chunked": _chunked,
     "compiled": _compiled,
+    "eager": _by_backend("complex128", compiled=False, xla=False),
+    "graph": _by_backend("complex128", compiled=True, xla=False),
+    "xla": _by_backend("complex128", compiled=True, xla=True),
+    "xla_complex64": _by_backend("complex64", compiled=True, xla=True),
     "kernel_matrix": _kernel_matrix,
 }
 
@@ -102,6 +118,37 @@ def implementations() -> Mapping[str, Implementation]:
             expected_bytes=lambda events: 2 * _EVENT_BYTES * events,
             operations_per_event=operations,
             missing="" if find_spec("numba") else "Numba is not installed; pip install '.[kernels]'",
+        ),
+        "eager": Implementation(
+            description="keras.ops in complex128, one operation after the other",
+            algorithm=_SAME,
+            expected_bytes=lambda events: (2 * ARRAYS * _ARRAY_BYTES + _EVENT_BYTES) * events,
+            operations_per_event=operations,
+            bytes_per_event=float(PASSES * _ARRAY_BYTES),
+            needs_backend=True,
+        ),
+        "graph": Implementation(
+            description="keras.ops in complex128, compiled by the framework",
+            algorithm=_SAME,
+            expected_bytes=lambda events: (2 * ARRAYS * _ARRAY_BYTES + _EVENT_BYTES) * events,
+            operations_per_event=operations,
+            bytes_per_event=float(PASSES * _ARRAY_BYTES),
+            needs_backend=True,
+        ),
+        "xla": Implementation(
+            description="keras.ops in complex128, compiled by XLA",
+            algorithm=_SAME,
+            expected_bytes=lambda events: (ARRAYS * _ARRAY_BYTES + _EVENT_BYTES) * events,
+            operations_per_event=operations,
+            needs_backend=True,
+        ),
+        "xla_complex64": Implementation(
+            description="keras.ops in complex64, compiled by XLA",
+            algorithm=_SAME,
+            expected_bytes=lambda events: (ARRAYS * _ARRAY_BYTES // 2 + _EVENT_BYTES) * events,
+            operations_per_event=operations,
+            tolerance=1e-4,
+            needs_backend=True,
         ),
         "kernel_matrix": Implementation(
             description=f"NumPy, a matrix made once for the events, times {MATRIX_INPUTS} ensembles at once",

@@ -34,13 +34,13 @@ class MellinWorkload:
         events: KinematicEvents,
         name: str,
         count: int,
-        backend: Any,  # noqa: ARG002
+        backend: Any,
     ) -> Callable[[Sequence[int]], list[float]]:
         """Returns a function from the numbers of bootstraps to their losses."""
         ensembles = make_ensembles(
             make_theory(), events.x[:count], events.q2[:count], config.seed, config.parameter_spread
         )
-        calculate = FACTORIES[name](ensembles.theory, ensembles.x, ensembles.q2)
+        calculate = FACTORIES[name](ensembles.theory, ensembles.x, ensembles.q2, backend)
 
         def losses(replicas: Sequence[int]) -> list[float]:
             moments = np.stack([ensembles.moments(replica) for replica in replicas])
@@ -56,7 +56,7 @@ class MellinWorkload:
         theory, partons = make_theory(), published_partons()
         check_sum_rules(partons)
         moments = input_moments(partons, theory.contour.nodes)
-        calculate = FACTORIES[name](theory, check_values.X, check_values.Q2)
+        calculate = FACTORIES[name](theory, check_values.X, check_values.Q2, backend)
         return {"deviation": check_values.largest_deviation(calculate(moments[None])[0])}
 
 

@@ -18,7 +18,8 @@ from benchmarks.workloads.mellin_dis.partons import input_moments, published_par
 from benchmarks.workloads.mellin_dis.workload import WORKLOAD
 
 THEORY = make_theory()
-every_implementation = pytest.mark.parametrize("name", IMPLEMENTATIONS)
+ON_HOST = [name for name, item in implementations().items() if not item.needs_backend]
+every_implementation = pytest.mark.parametrize("name", ON_HOST)
 
 
 @pytest.fixture
@@ -38,8 +39,8 @@ def test_each_gives_the_check_values(name: str) -> None:
 def test_each_gives_the_cross_sections_of_a_loop(name: str, ensembles: Ensembles) -> None:
     """To 1e-10 below x = 0.8, and to 1e-8 above, where large terms of the contour cancel."""
     moments = np.stack([ensembles.moments(replica) for replica in range(3)])
-    expected = FACTORIES["loop"](THEORY, ensembles.x, ensembles.q2)(moments)
-    values = FACTORIES[name](THEORY, ensembles.x, ensembles.q2)(moments)
+    expected = FACTORIES["loop"](THEORY, ensembles.x, ensembles.q2, None)(moments)
+    values = FACTORIES[name](THEORY, ensembles.x, ensembles.q2, None)(moments)
     assert values.shape == (3, 2, 300)
     deviations = np.abs(values / expected - 1).max(axis=(0, 1))
     assert deviations[ensembles.x < 0.8].max() < 1e-10
@@ -58,9 +59,9 @@ def test_each_takes_the_memory_that_is_predicted(name: str, events: int) -> None
     moments = input_moments(published_partons(), THEORY.contour.nodes)[None]
     moments = np.repeat(moments, implementation.ensembles_per_call, axis=0)
     x, q2 = sample_events(events, seed=1)
-    FACTORIES[name](THEORY, x[:2], q2[:2])(moments)  # compiles, which takes memory of its own
+    FACTORIES[name](THEORY, x[:2], q2[:2], None)(moments)  # compiles, which takes memory of its own
     tracemalloc.start()
-    values = FACTORIES[name](THEORY, x, q2)(moments)
+    values = FACTORIES[name](THEORY, x, q2, None)(moments)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     expected = implementation.expected_bytes(events)
@@ -97,7 +98,7 @@ def test_the_workload_gives_the_same_losses_in_every_implementation(tmp_path: Pa
     config = dataclasses.replace(PRESETS["smoke"], events=40, series_events=40)
     folder = make(config, tmp_path / "events", lambda _: None)
     events: KinematicEvents = open_events(dataclasses.replace(config, data=str(folder)), lambda _: None)
-    losses = [WORKLOAD.build(config, events, name, 40, None)([0, 3]) for name in IMPLEMENTATIONS]
+    losses = [WORKLOAD.build(config, events, name, 40, None)([0, 3]) for name in ON_HOST]
     for other in losses[1:]:
         np.testing.assert_allclose(other, losses[0], rtol=1e-8)
     assert losses[0][0] != losses[0][1]
@@ -110,3 +111,22 @@ def test_the_floor_names_a_deviation_that_is_too_large() -> None:
     wrong = check_values.CROSS_SECTIONS.copy()
     wrong[0, 3] *= 1.01
     assert check_values.largest_deviation(wrong) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "tolerance"), [("eager", 1e-10), ("graph", 1e-10), ("xla", 1e-10), ("xla_complex64", 1e-4)]
+)
+def test_the_framework_gives_the_cross_sections_of_a_loop(
+    name: str, tolerance: float, ensembles: Ensembles
+) -> None:
+    """To its precision below x = 0.8. Above, complex64 loses another digit."""
+    from benchmarks.backends import tensorflow
+
+    moments = np.stack([ensembles.moments(replica) for replica in range(2)])
+    expected = FACTORIES["loop"](THEORY, ensembles.x, ensembles.q2, None)(moments)
+    values = FACTORIES[name](THEORY, ensembles.x, ensembles.q2, tensorflow)(moments)
+    assert values.dtype == np.float64
+    deviations = np.abs(values / expected - 1).max(axis=(0, 1))
+    assert deviations[ensembles.x < 0.8].max() < tolerance
+    assert deviations.max() < 100 * tolerance
+    assert WORKLOAD.quality(PRESETS["smoke"], name, tensorflow)["deviation"] < max(tolerance, 5e-10)
