@@ -265,6 +265,19 @@ class KernelConfig(RunConfig):
     implementation: str = option("auto", "the implementation that is scored")
     measure_job: bool = option(False, "measure the time to the whole job; otherwise it is scaled")
 
+    def for_ranks(self, ranks: int) -> Self:
+        """Returns the configuration itself, for a process alone.
+
+        Raises:
+            UsageError: There are several ranks.
+        """
+        if ranks > 1:
+            raise UsageError(
+                f"{self.workload}: expected one rank, got {ranks}; a kernel starts its own processes "
+                "on the cores of a node, so start one run on each node"
+            )
+        return self
+
     def size_summary(self) -> str:
         """Describes in words what decides how much memory a kernel takes."""
         return f"{max(self.events, self.series_events)} events"

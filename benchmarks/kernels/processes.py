@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
@@ -117,8 +118,9 @@ def _run(
         # waiting.
         while waiting := [connection for connection, index in connections.items() if index not in answers]:
             for connection in wait(waiting):
-                reason, _ = answers[connections[connection]] = _receive(connection)
+                reason, value = answers[connections[connection]] = _receive(connection)
                 if reason:
+                    log.error("%s\n%s", reason, value or "")
                     on_failure()
     except BaseException:
         for process in processes:
@@ -148,6 +150,7 @@ def _answer(
 ) -> None:
     """Does the work in the new process, and sends what it returns or why it failed."""
     os.sched_setaffinity(0, cores)
+    logging.disable(logging.WARNING)  # what libraries say in passing is for nobody's terminal
     try:
         connection.send(("", work(*arguments)))
     except (RunFailedError, DataError) as error:
@@ -155,8 +158,9 @@ def _answer(
     except MemoryError:
         connection.send(("a process of the measurement ran out of memory; lower --set events", None))
     except Exception as error:
-        log.exception("unexpected error in a process of the measurement")
-        connection.send((f"unexpected {type(error).__name__} in a process of the measurement: {error}", None))
+        first_line = next(iter(str(error).strip().splitlines()), "")
+        reason = f"unexpected {type(error).__name__} in a process of the measurement: {first_line}"
+        connection.send((reason, traceback.format_exc()))
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import math
 import os
 import tracemalloc
@@ -20,8 +19,6 @@ from benchmarks.ranks.meeting import Meeting
 from benchmarks.timing import EpochTimer
 from benchmarks.workload import Implementation, Kernel
 from datasets.errors import DataError
-
-log = logging.getLogger("hepbench")
 
 MAX_CALLS = 1_000_000  # in a repetition, however short a call is
 
@@ -139,7 +136,6 @@ def _measure_or_reason(task: Task, meeting: Meeting) -> dict[str, Any]:
     except Exception as error:
         if not task.implementation.needs_backend:
             raise
-        log.exception("%s cannot be carried out", task.name)
         first_line = next(iter(str(error).strip().splitlines()), "")[:200]
         return {"left_out": f"{os.environ['KERAS_BACKEND']} cannot: {type(error).__name__}: {first_line}"}
 

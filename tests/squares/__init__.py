@@ -36,7 +36,9 @@ class SquaresConfig(KernelConfig):
     implementation: str = option("auto", "scored", choices=("auto", *NAMES))
     event_bytes: int = option(8, "memory of an event", low=0, high=10**18)
     trouble: str = option(
-        "none", "goes wrong", choices=("none", "missing", "wrong", "inexact", "fails", "dies", "one of two")
+        "none",
+        "goes wrong",
+        choices=("none", "wrong", "inexact", "fails", "breaks", "dies", "one of two"),
     )
     max_deviation: float = option(0.1, "floor", low=0, high=1)
 

@@ -49,6 +49,8 @@ class SquaresWorkload:
             match trouble:
                 case "fails":
                     raise RunFailedError("cross section of event 7: expected a finite number, got nan")
+                case "breaks":
+                    raise ValueError("a shape is wrong")
                 case "dies":
                     os._exit(9)
                 case "wrong":

@@ -27,7 +27,7 @@ ARRAYS = 15  # complex arrays of (events, nodes) that exist at the same time, at
 PASSES = 130  # such arrays that the operations on an event read or write
 # Of an event at one node: four complex exponentials of 76 operations each, and 190 multiplications and
 # additions.
-OPERATIONS = 4 * 76 + 190
+OPERATIONS = 4 * 76 + 153
 MATRIX_INPUTS = 64  # that the kernel matrix is multiplied by at once
 _EVENT_BYTES = 200  # numbers of an event that are not at nodes: kinematics, pseudo-data, loss
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.errors import UsageError
 from benchmarks.kernels import worker
 from benchmarks.progress import Progress
 from benchmarks.result import RunResult
@@ -136,6 +137,11 @@ def test_what_does_not_fit_or_is_missing_is_left_out_by_name(monkeypatch: pytest
     assert {entry["events"] for entry in result.kernel["series"]} == {3, 100, 300, 1000, 3000}
 
 
+def test_several_ranks_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"squares: expected one rank, got 2; .* start one run on each node"):
+        squares.PRESETS["smoke"].for_ranks(2)
+
+
 def test_a_scored_implementation_that_is_missing_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_CLOSED", "1")
     result = result_of("implementation=spare")
@@ -152,6 +158,7 @@ def test_a_scored_implementation_that_is_missing_ends_the_run(monkeypatch: pytes
             "implementation spare: expected a deviation of at most 5e-09 from the check values, got 0.05",
         ),
         ("fails", "cross section of event 7: expected a finite number, got nan"),
+        ("breaks", "unexpected ValueError in a process of the measurement: a shape is wrong"),
         ("dies", "a process of the measurement died without a word"),
     ],
 )

@@ -6,7 +6,11 @@ import sys
 
 import psutil
 
-from benchmarks.machine.memory import host_memory_peak_bytes, memory_available_bytes
+from benchmarks.machine.memory import (
+    host_memory_peak_bytes,
+    memory_available_bytes,
+    reset_memory_peak,
+)
 
 MIB = 1 << 20
 
@@ -42,3 +46,11 @@ def test_available_memory_keeps_to_the_limit_on_the_address_space() -> None:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
     )
     assert 300 * MIB < int(answer.stdout) < limit
+
+
+def test_the_peak_starts_again_from_what_is_held() -> None:
+    large = bytearray(200_000_000)
+    assert host_memory_peak_bytes() > 200_000_000
+    del large
+    held = reset_memory_peak()
+    assert held - 1_000_000 < host_memory_peak_bytes() < held + 100_000_000
