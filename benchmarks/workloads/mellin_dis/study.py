@@ -32,7 +32,7 @@ ROWS: Mapping[str, Row] = {
     "PyTorch on a GPU": Row(24.49, 11.99),
     "CUDA": Row(897.5, 5.25),
 }
-THREADS = {16: 16.0, 32: 33.28, 64: 56.96, 128: 99.84}  # speed-ups of C++ on a CPU, by the number of threads
+THREADS = {16: 16.0, 32: 33.28, 64: 56.96, 128: 99.84}  # speed-ups on a CPU, by the number of threads
 RANKS_ON_ONE_GPU = (7, 2.75)  # seven ranks on one GPU are 2.75 times as fast as one
 
 
