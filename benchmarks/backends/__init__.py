@@ -128,6 +128,16 @@ class Backend(Protocol):
     def predict_step(self, model: Any, xla: bool) -> Callable[[Tensor], Tensor]:
         """Returns a compiled function from inputs to predictions."""
 
+    def value_and_gradient(
+        self, function: Callable[..., Tensor], xla: bool
+    ) -> Callable[..., tuple[Tensor, Tensor]]:
+        """Returns a compiled function that gives a scalar and its gradient by the first argument.
+
+        Args:
+            function: Of tensors to a scalar, in ``keras.ops``.
+            xla: Compile with XLA.
+        """
+
     def drain(self) -> None:
         """Returns when everything that was handed to the device is done."""
 

@@ -184,6 +184,18 @@ def predict_step(model: Any, xla: bool) -> Callable[[Tensor], Tensor]:
     return _compiled(lambda inputs: model(inputs, training=False), xla)
 
 
+def value_and_gradient(function: Callable[..., Tensor], xla: bool) -> Callable[..., tuple[Tensor, Tensor]]:
+    """Returns a compiled function that gives a scalar and its gradient by the first argument."""
+
+    def both(variable: Tensor, *constants: Tensor) -> tuple[Tensor, Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(variable)
+            value = function(variable, *constants)
+        return value, tape.gradient(value, variable)
+
+    return _compiled(both, xla)
+
+
 def _compiled(function: F, xla: bool) -> F:
     compiled: F = tf.function(function, jit_compile=xla)
     return compiled

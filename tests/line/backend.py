@@ -69,6 +69,10 @@ def predict_step(model, xla: bool) -> Callable[[np.ndarray], np.ndarray]:
     return lambda inputs: inputs * model.weight
 
 
+def value_and_gradient(function, xla: bool):  # noqa: ARG001
+    raise AssertionError("a training asks for no gradient of a kernel")
+
+
 def drain() -> None:
     """Returns at once, because nothing is ever under way."""
 

@@ -19,6 +19,7 @@ IMPLEMENTATIONS = (
     "graph",
     "xla",
     "xla_complex64",
+    "gradient",
     "kernel_matrix",
 )
 MAX_DEVIATION = 5e-9  # of the check values, which have x up to 0.7

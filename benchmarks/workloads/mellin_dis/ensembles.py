@@ -13,7 +13,12 @@ import numpy as np
 
 from benchmarks.errors import RunFailedError
 from benchmarks.workloads.mellin_dis.cross_section import TARGETS, Theory
-from benchmarks.workloads.mellin_dis.partons import bootstrap_partons, input_moments, published_partons
+from benchmarks.workloads.mellin_dis.partons import (
+    Partons,
+    bootstrap_partons,
+    input_moments,
+    published_partons,
+)
 
 CHUNK = 128  # events whose arrays together stay in the cache of a core
 
@@ -40,8 +45,11 @@ class Ensembles:
 
     def moments(self, replica: int) -> np.ndarray:
         """Returns the moments of the input of a bootstrap, (5, nodes) complex128."""
-        partons = bootstrap_partons(self.seed, replica, self.spread)
-        return input_moments(partons, self.theory.contour.nodes)
+        return input_moments(self.partons(replica), self.theory.contour.nodes)
+
+    def partons(self, replica: int) -> Partons:
+        """Returns the input of a bootstrap."""
+        return bootstrap_partons(self.seed, replica, self.spread)
 
     def weights(self, replica: int) -> np.ndarray:
         """Returns how often a bootstrap has drawn each event, (events,) int64."""

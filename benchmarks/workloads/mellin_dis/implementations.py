@@ -22,6 +22,7 @@ Calculation = Callable[[np.ndarray], np.ndarray]
 # Of theory, x, Q2 and the framework's runtime, which is None for all that needs none.
 Factory = Callable[[Theory, np.ndarray, np.ndarray, Any], Calculation]
 
+GRADIENT = "gradient"
 NODES = 136
 ARRAYS = 15  # complex arrays of (events, nodes) that exist at the same time, at most
 PASSES = 130  # such arrays that the operations on an event read or write
@@ -81,6 +82,7 @@ FACTORIES: Mapping[str, Factory] = {
     "graph": _by_backend("complex128", compiled=True, xla=False),
     "xla": _by_backend("complex128", compiled=True, xla=True),
     "xla_complex64": _by_backend("complex64", compiled=True, xla=True),
+    GRADIENT: _by_backend("complex128", compiled=True, xla=True),  # its cross sections; see the workload
     "kernel_matrix": _kernel_matrix,
 }
 
@@ -148,6 +150,13 @@ def implementations() -> Mapping[str, Implementation]:
             expected_bytes=lambda events: (ARRAYS * _ARRAY_BYTES // 2 + _EVENT_BYTES) * events,
             operations_per_event=operations,
             tolerance=1e-4,
+            needs_backend=True,
+        ),
+        GRADIENT: Implementation(
+            description="keras.ops in complex128, value and gradient of the loss, compiled by XLA",
+            algorithm="the same operations and their derivatives",
+            expected_bytes=lambda events: (2 * ARRAYS * _ARRAY_BYTES + _EVENT_BYTES) * events,
+            operations_per_event=3 * operations,
             needs_backend=True,
         ),
         "kernel_matrix": Implementation(

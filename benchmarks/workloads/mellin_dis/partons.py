@@ -134,11 +134,11 @@ def input_moments(partons: Partons, n: np.ndarray) -> np.ndarray:
         T15 = u+ + d+ + s+ - 3 c+, where u+ is u + ubar and so on.
     """
     uv_a, uv_b, dv_a, dv_b, gluon_a, gluon_b, sea_n, sea_a, sea_b = partons.parameters
-    u_valence = partons.uv_n * _beta_moments(n, uv_a, uv_b)
-    d_valence = partons.dv_n * _beta_moments(n, dv_a, dv_b)
-    gluon = partons.gluon_n * _beta_moments(n, gluon_a, gluon_b)
-    d_bar = sea_n * _beta_moments(n, sea_a, sea_b)
-    u_bar = sea_n * _beta_moments(n, sea_a, sea_b + 1)
+    u_valence = partons.uv_n * beta_moments(n, uv_a, uv_b)
+    d_valence = partons.dv_n * beta_moments(n, dv_a, dv_b)
+    gluon = partons.gluon_n * beta_moments(n, gluon_a, gluon_b)
+    d_bar = sea_n * beta_moments(n, sea_a, sea_b)
+    u_bar = sea_n * beta_moments(n, sea_a, sea_b + 1)
 
     u_plus, d_plus = u_valence + 2 * u_bar, d_valence + 2 * d_bar
     s_plus = 2 * STRANGE_SHARE * (u_bar + d_bar)
@@ -146,7 +146,7 @@ def input_moments(partons: Partons, n: np.ndarray) -> np.ndarray:
     return np.stack([singlet, gluon, u_plus - d_plus, u_plus + d_plus - 2 * s_plus, singlet])
 
 
-def _beta_moments(n: np.ndarray, a: float, b: float) -> np.ndarray:
+def beta_moments(n: np.ndarray, a: float, b: float) -> np.ndarray:
     """Returns the moments of x^(a - 1) (1 - x)^b."""
     return np.asarray(np.exp(loggamma(n + a - 1) + gammaln(b + 1) - loggamma(n + a + b)))
 

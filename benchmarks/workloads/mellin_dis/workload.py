@@ -13,7 +13,7 @@ from benchmarks.workloads.mellin_dis.config import MellinConfig
 from benchmarks.workloads.mellin_dis.cross_section import make_theory
 from benchmarks.workloads.mellin_dis.ensembles import make_ensembles
 from benchmarks.workloads.mellin_dis.events import KinematicEvents, open_events
-from benchmarks.workloads.mellin_dis.implementations import FACTORIES, implementations
+from benchmarks.workloads.mellin_dis.implementations import FACTORIES, GRADIENT, implementations
 from benchmarks.workloads.mellin_dis.partons import check_sum_rules, input_moments, published_partons
 
 
@@ -40,6 +40,14 @@ class MellinWorkload:
         ensembles = make_ensembles(
             make_theory(), events.x[:count], events.q2[:count], config.seed, config.parameter_spread
         )
+        if name == GRADIENT:
+            from benchmarks.workloads.mellin_dis.gradient import LossGradient
+
+            with_gradient = LossGradient(ensembles, backend, xla=True)
+            return lambda replicas: [
+                with_gradient(ensembles.partons(replica), ensembles.weights(replica))[0]
+                for replica in replicas
+            ]
         calculate = FACTORIES[name](ensembles.theory, ensembles.x, ensembles.q2, backend)
 
         def losses(replicas: Sequence[int]) -> list[float]:
