@@ -1,8 +1,9 @@
 """The kind of workload "numerical kernel": implementations, several processes, and more events.
 
 The result has ``kernel`` with ``rows``, one for each implementation, ``node``, one for each number of
-processes, ``series``, one for each implementation and number of events, and ``machine``, the rates that a
-roofline needs. An entry that was left out has ``left_out``, which says why, in place of figures.
+processes, ``series``, one for each implementation and number of events, ``environment``, the variables that
+all processes had, and ``machine``, the rates that a roofline needs. An entry that was left out has
+``left_out``, which says why, in place of figures.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from benchmarks.config import KernelConfig
 from benchmarks.context import Context
 from benchmarks.errors import RunFailedError
 from benchmarks.kernels import worker
-from benchmarks.kernels.processes import process_counts, run_alone, run_side_by_side
+from benchmarks.kernels.processes import ENVIRONMENT, process_counts, run_alone, run_side_by_side
 from benchmarks.kernels.worker import Task
 from benchmarks.machine.memory import memory_available_bytes
 from benchmarks.ranks.meeting import Meeting
@@ -49,7 +50,7 @@ class _KernelRun:
         self.config = cast(KernelConfig, context.config)
         self.scored = self.config.implementation
         self.implementations = kernel.implementations()
-        self.fields: dict[str, Any] = {"rows": [], "node": [], "series": []}
+        self.fields: dict[str, Any] = {"environment": ENVIRONMENT, "rows": [], "node": [], "series": []}
         context.fields["kernel"] = self.fields
 
     def run(self) -> None:

@@ -4,7 +4,13 @@ import os
 
 import pytest
 
-from benchmarks.kernels.processes import process_counts, run_alone, run_side_by_side, shares_of_cores
+from benchmarks.kernels.processes import (
+    ENVIRONMENT,
+    process_counts,
+    run_alone,
+    run_side_by_side,
+    shares_of_cores,
+)
 from benchmarks.ranks.meeting import Meeting
 
 
@@ -22,16 +28,16 @@ def test_shares_are_equal_and_disjoint() -> None:
     assert len({core for share in shares for core in share}) == 6
 
 
-def variables_and_cores(first: str, meeting: Meeting) -> tuple[str, str, set[int]]:
+def variables_and_cores(first: str, meeting: Meeting) -> tuple[str, dict[str, str], set[int]]:
     meeting.meet()
-    return first, os.environ["OPENBLAS_NUM_THREADS"], os.sched_getaffinity(0)
+    return first, {name: os.environ[name] for name in ENVIRONMENT}, os.sched_getaffinity(0)
 
 
 def test_processes_have_one_blas_thread_and_cores_of_their_own() -> None:
     count = min(2, len(os.sched_getaffinity(0)))
     before = dict(os.environ)
     answers = run_side_by_side(count, variables_and_cores, "hello")
-    assert [answer[:2] for answer in answers] == [("hello", "1")] * count
+    assert [answer[:2] for answer in answers] == [("hello", ENVIRONMENT)] * count
     cores = [core for answer in answers for core in answer[2]]
     assert len(cores) == len(set(cores))
     assert run_alone(os.getpid) != os.getpid()
