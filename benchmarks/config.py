@@ -16,7 +16,14 @@ PRECISIONS = ("float32", "float64", "mixed_bfloat16", "mixed_float16")
 # A preset NAME-small takes the very same step as the preset NAME, on fewer events and in fewer epochs. So it
 # measures the throughput of NAME on a machine that is too slow for all of NAME.
 SMALL = "-small"
-_COUNTS = ("epochs", "train_events", "validation_events", "pool_events")
+_COUNTS = (
+    "epochs",
+    "train_events",
+    "validation_events",
+    "pool_events",
+    "repetition_seconds",
+    "series_events",
+)
 _LIMITS = ("min_", "max_loss")  # keys that begin so: fewer steps are enough, and they train to less
 
 

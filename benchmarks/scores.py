@@ -116,13 +116,16 @@ def _account_of_kernel(result: RunResult) -> Account:
 
     ensembles = scored["calls"] * scored["ensembles_per_call"]
     best = max(nodes, key=lambda node: Spread.of(ensembles_per_hour(node)).median)
+    repetitions = {
+        "evaluations": tuple(ensembles * events / seconds for seconds in scored["seconds"]),
+        "node": tuple(ensembles_per_hour(best)),
+    }
     return Account(
         scores={
-            "evaluations": Score(
-                Spread.of([ensembles * events / seconds for seconds in scored["seconds"]]), "events/s"
-            ),
-            "node": Score(Spread.of(ensembles_per_hour(best)), "ensembles/h"),
+            "evaluations": Score(Spread.of(repetitions["evaluations"]), "events/s"),
+            "node": Score(Spread.of(repetitions["node"]), "ensembles/h"),
         },
+        repetitions=repetitions,
         statistics={
             "ensemble_time": Score(Spread.of([seconds / ensembles for seconds in scored["seconds"]]), "s")
         },

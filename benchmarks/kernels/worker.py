@@ -137,7 +137,7 @@ def _measure_or_reason(task: Task, meeting: Meeting) -> dict[str, Any]:
         if not task.implementation.needs_backend:
             raise
         first_line = next(iter(str(error).strip().splitlines()), "")[:200]
-        return {"left_out": f"{os.environ['KERAS_BACKEND']} cannot: {type(error).__name__}: {first_line}"}
+        return {"left_out": f"{task.config.backend} cannot: {type(error).__name__}: {first_line}"}
 
 
 _configured: list[Backend] = []  # a framework can be configured once in a process
@@ -146,7 +146,7 @@ _configured: list[Backend] = []  # a framework can be configured once in a proce
 def _backend(task: Task) -> Backend:
     """Returns the framework's runtime, on the cores that this process has."""
     if not _configured:
-        backend = backends.load()
+        backend = backends.load(task.config.backend)
         backend.configure(dataclasses.replace(task.config, threads=_threads(task)))
         _configured.append(backend)
     return _configured[0]

@@ -28,6 +28,7 @@ class SquaresConfig(KernelConfig):
 
     workload: ClassVar[str] = "squares"
 
+    backend: str = option(line.BACKEND, "framework", choices=(line.BACKEND, "tensorflow"))
     events: int = option(3, "events", low=1, high=10**9)
     series_events: int = option(100, "events", low=1, high=10**9)
     repetitions: int = option(2, "repetitions", low=1, high=100)

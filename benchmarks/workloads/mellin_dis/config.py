@@ -92,6 +92,8 @@ PRESETS: dict[str, MellinConfig] = {
     "smoke": MellinConfig(repetitions=3, repetition_seconds=0.1, series_events=5_000),
     # Long enough for stable clocks.
     "hepscore": MellinConfig(repetitions=5, repetition_seconds=2.0, series_events=25_000),
+    # The same in less time, for reference runs.
+    "hepscore-small": MellinConfig(repetitions=5, repetition_seconds=0.2, series_events=5_000),
     # The size of the published study.
     "full": MellinConfig(repetitions=5, repetition_seconds=5.0, measure_job=True),
 }

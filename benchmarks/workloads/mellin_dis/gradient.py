@@ -129,6 +129,6 @@ class LossGradient:
 
         # The modes are linear in the moments, and so in their derivatives.
         changes = [theory.modes(change) for change in moment_derivatives(partons, theory.contour.nodes)]
-        by_real, by_imaginary = np.asarray(gradient)
+        by_real, by_imaginary = self._backend.fetch(gradient)
         slopes = [float((by_real * change.real + by_imaginary * change.imag).sum()) for change in changes]
-        return float(value), np.array(slopes)
+        return float(self._backend.fetch(value)), np.array(slopes)

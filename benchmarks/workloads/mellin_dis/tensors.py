@@ -96,7 +96,7 @@ def make_calculation(
     def cross_sections(moments: np.ndarray) -> np.ndarray:
         values = []
         for modes in map(theory.modes, moments):
-            sums = np.asarray(calculate(backend.put(modes.astype(dtype))), np.float64)
+            sums = backend.fetch(calculate(backend.put(modes.astype(dtype)))).astype(float)
             values.append((structure_functions.factors * sums).sum(axis=0))
         return np.stack(values)
 
