@@ -15,6 +15,7 @@ from datasets.errors import DataError
 from datasets.plots.figure import load_mplhep
 
 _GIB = 1 << 30
+_COLOURS = 6  # of the style
 _EPOCH_HEADER = ("epoch", "", "seconds", "events/s", "loss", "input wait", "val. loss", "val. accuracy")
 
 
@@ -51,20 +52,25 @@ def plot(results: Sequence[tuple[str, RunResult]], path: Path) -> None:
 
 def _draw_kernels(results: Sequence[tuple[str, RunResult]], time: Any, memory: Any) -> None:
     """Draws the time per event and the memory of each implementation against the number of events."""
-    for name, result in results:
-        prefix = f"{name}: " if len(results) > 1 else ""
-        for implementation, points in figures.series_lines(result.kernel).items():
-            events, seconds, sizes = zip(*points, strict=True)
-            rates = [1e6 * duration / count for count, duration in zip(events, seconds, strict=True)]
-            time.plot(events, rates, "o-", label=f"{prefix}{implementation}")
-            memory.plot(events, [size / 1e6 for size in sizes], "o-", label=f"{prefix}{implementation}")
+    lines = [
+        (f"{name}: {implementation}" if len(results) > 1 else implementation, points)
+        for name, result in results
+        for implementation, points in figures.series_lines(result.kernel).items()
+    ]
+    for index, (label, points) in enumerate(lines):
+        # The style has fewer colours than there are implementations.
+        style = "o" + ("-", "--", ":")[index // _COLOURS % 3]
+        events, seconds, sizes = zip(*points, strict=True)
+        rates = [1e6 * duration / count for count, duration in zip(events, seconds, strict=True)]
+        time.plot(events, rates, style, label=label)
+        memory.plot(events, [size / 1e6 for size in sizes], style, label=label)
     time.set_ylabel("Time per event [µs]")
     memory.set_ylabel("Memory [MB]")
     memory.set_xlabel("Events of an ensemble")
     for axes in (time, memory):
         axes.set_xscale("log")
         axes.set_yscale("log")
-    time.legend(loc="upper right", fontsize="x-small")
+    time.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="x-small")
 
 
 def draw(path: Path, fill: Callable[[Any, Any], None]) -> None:

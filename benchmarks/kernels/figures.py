@@ -97,4 +97,4 @@ def series_lines(kernel: Mapping[str, Any]) -> dict[str, list[tuple[int, float, 
         if "seconds" in entry:
             point = (entry["events"], ensemble_seconds(entry), entry["peak_memory_bytes"])
             lines.setdefault(entry["implementation"], []).append(point)
-    return lines
+    return {name: sorted(points) for name, points in lines.items()}

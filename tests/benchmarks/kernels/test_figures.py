@@ -51,8 +51,8 @@ RESULT = RunResult(
             node(4, [0.0, 0.0, 0.0, 9.0], [9.0] * 4),
         ],
         "series": [
-            row("slow", [1.0], events=10),
             row("slow", [3.0], events=50),
+            row("slow", [1.0], events=10),
             {
                 "implementation": "slow",
                 "events": 10**6,
