@@ -135,6 +135,20 @@ def predict_step(model: Any, xla: bool) -> Callable[[Tensor], Tensor]:  # noqa: 
     return predict
 
 
+def value_and_gradient(
+    function: Callable[..., Tensor],
+    xla: bool,  # noqa: ARG001 (restricted to True)
+) -> Callable[..., tuple[Tensor, Tensor]]:
+    """Returns a compiled function that gives a scalar and its gradient by the first argument."""
+    compiled = jax.jit(jax.value_and_grad(function), compiler_options=_compiler_options)
+
+    def both(*tensors: Tensor) -> tuple[Tensor, Tensor]:
+        value, gradient = compiled(*tensors)
+        return value, _remember(gradient)
+
+    return both
+
+
 def _remember(result: Tensor) -> Tensor:
     """Notes a result for ``drain``, because JAX has no barrier, and forgets those that are computed."""
     _under_way[:] = [*(other for other in _under_way if not other.is_ready()), result]

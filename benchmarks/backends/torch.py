@@ -108,6 +108,21 @@ def predict_step(model: Any, xla: bool) -> Callable[[Tensor], Tensor]:  # noqa: 
     return predict
 
 
+def value_and_gradient(
+    function: Callable[..., Tensor],
+    xla: bool,  # noqa: ARG001 (restricted to False)
+) -> Callable[..., tuple[Tensor, Tensor]]:
+    """Returns a function that gives a scalar and its gradient by the first argument."""
+
+    def both(variable: Tensor, *constants: Tensor) -> tuple[Tensor, Tensor]:
+        variable = variable.detach().requires_grad_(True)
+        value = function(variable, *constants)
+        (gradient,) = torch.autograd.grad(value, variable)
+        return value.detach(), gradient
+
+    return both
+
+
 def drain() -> None:
     """Returns when everything that was handed to the device is done. On a CPU, every call returns then."""
     if device() == "gpu":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 
@@ -10,6 +12,7 @@ from benchmarks import backends
 from benchmarks.config import BACKENDS
 from benchmarks.errors import UsageError
 from benchmarks.workloads.mlpf.config import PRESETS
+from tests.command import ROOT, environment
 
 
 def config(**changes: str) -> object:
@@ -62,3 +65,38 @@ def test_several_ranks_are_refused(backend: str) -> None:
         "take --backend tensorflow"
     )
     assert backends.restrict(config(), 2) == config()
+
+
+# The sum of w x^2 at x = (1, 2, 3) with w = (1, 10, 100) is 941, and its gradient 2 w x.
+GRADIENT = """
+import sys
+
+import numpy as np
+
+from benchmarks import backends
+
+backend = backends.load(sys.argv[1])
+from keras import ops  # which reads the backend's name when it is loaded
+
+function = backend.value_and_gradient(lambda x, w: ops.sum(w * x * x), xla=sys.argv[1] == "jax")
+arrays = np.array([[1, 2, 3], [1, 10, 100]], np.float32)
+value, gradient = function(backend.put(arrays[0]), backend.put(arrays[1]))
+backend.drain()
+print(float(backend.fetch(value)), backend.fetch(gradient).tolist())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", backends.REGISTRY)
+def test_a_value_comes_with_its_gradient_by_the_first_argument(backend: str) -> None:
+    requirement = backends.REGISTRY[backend]
+    pytest.importorskip(backend, reason=f"no {requirement.title}: {requirement.install}")
+    answer = subprocess.run(
+        [sys.executable, "-c", GRADIENT, backend],
+        env=environment({}),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.stdout == "941.0 [2.0, 40.0, 600.0]\n", answer.stderr
