@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from benchmarks import report
@@ -95,7 +94,13 @@ def _exit_code(result: RunResult) -> int:
 
 def _run_rank_0(resolved: Resolved, folder: Path, options: RunOptions, place: Place, gpus: int) -> RunResult:
     """Runs rank 0 with its log, which is removed if the call is wrong or is stopped early."""
-    on_start = partial(_set_old_results_aside, folder, resolved, place)
+    has_begun = False
+
+    def on_start() -> None:
+        nonlocal has_begun
+        has_begun = True
+        _set_old_results_aside(folder, resolved, place)
+
     progress = Progress(visible=not options.quiet, terminal=sys.stderr.isatty())
     try:
         with _logging_to(folder / "run.log", options.debug):
@@ -111,9 +116,13 @@ def _run_rank_0(resolved: Resolved, folder: Path, options: RunOptions, place: Pl
     except Exception as error:
         if stop := signal_raised():
             raise stop from error
+        is_ours = isinstance(error, (DataError, RunFailedError))
+        # A run that did not begin costs nobody the older result that --force was to replace.
+        if is_ours and not has_begun and (folder / "result.json").exists():
+            raise
         ignore_further_signals()
         on_start()
-        reason = str(error) if isinstance(error, (DataError, RunFailedError)) else unexpected(error)
+        reason = str(error) if is_ours else unexpected(error)
         result = RunResult.without_figures(resolved.to_dict(), place.size, "failed", reason)
     return result
 

@@ -17,7 +17,7 @@ FRAMEWORKS = {"tensorflow", "jax", "jaxlib", "torch"}
 WORKLOADS = sorted(REGISTRY)
 
 # From the top to the bottom. A module imports what stands in a lower line, and its own folder.
-LAYERS = """
+LAYERS = f"""
 hepscore_adapter.programs
 benchmarks.cli
 benchmarks.hepscore_commands benchmarks.result_commands
@@ -34,7 +34,7 @@ benchmarks.runner
 benchmarks.training benchmarks.kernels
 benchmarks.context
 benchmarks.backends
-benchmarks.workloads.mlpf benchmarks.workloads.gnn_tracking benchmarks.workloads.mellin_dis
+{" ".join(REGISTRY.values())}
 benchmarks.workload benchmarks.progress benchmarks.operations benchmarks.verdict
 benchmarks.scores benchmarks.resolution
 benchmarks.ranks

@@ -170,8 +170,7 @@ def test_the_image_takes_the_arguments_of_a_single_score_and_reports_it(
     text = config("--preset=smoke", "--single-score", "--generation=2", *runs[:1])
     (block,) = yaml.safe_load(text)["hepscore"]["benchmarks"].values()
     line = [part for key, value in block["args"].items() for part in (flag(key), str(value))]
-    monkeypatch.setattr(nvml, "visible_handles", lambda: {0: object()})
-    monkeypatch.setattr(nvml, "read", lambda *_: "GPU-0")
+    monkeypatch.setattr(nvml, "assignable_devices", lambda: ("GPU-0",))
     request = make_plan(Image("mlpf", ("smoke",), Path("/data")), parse(["-W", *line])).request()
     assert set(block["ref_scores"]) < set(summary(reference(), request=request)["report"]["wl-scores"])
 
@@ -315,7 +314,7 @@ def test_the_reference_runs_that_are_shipped_are_enough(workload: str, preset: s
 
 WRONG = {
     "no reference": (
-        ["--preset=full"],
+        ["--preset=full", "--workload=mlpf"],
         "no reference run of mlpf with preset full comes with hepbench; make one",
     ),
     "unknown workload": (["--workload=mlfp"], "unknown workload 'mlfp': did you mean 'mlpf'?"),

@@ -22,7 +22,9 @@ def test_a_process_opens_one_gpu(monkeypatch):
     monkeypatch.setattr(backend.tf.config.experimental, "set_memory_growth", lambda gpu, _: grown.append(gpu))
     monkeypatch.setattr(backend.tf.config.threading, "set_intra_op_parallelism_threads", lambda _: None)
     monkeypatch.setattr(backend.tf.config.threading, "set_inter_op_parallelism_threads", lambda _: None)
-    config = SimpleNamespace(threads=1, seed=1, deterministic="off", precision="float32", xla="off")
+    config = SimpleNamespace(
+        threads=1, seed=1, deterministic="off", precision="float32", xla="off", tf32="off"
+    )
     backend.configure(config)
     backend.configure(config, Place(rank=2, size=4, local_rank=2, local_size=4))
     assert visible == [["gpu 0"], ["gpu 2"]]

@@ -103,14 +103,14 @@ def test_a_run_without_a_result_is_not_given_an_older_one(tmp_path: Path) -> Non
     assert names(tmp_path) == ["data-%2F", "data-%2Fnowhere"]
 
 
-def test_nothing_is_left_where_no_run_came_to_a_result(tmp_path: Path) -> None:
+def test_a_run_without_data_leaves_a_result_that_says_so(tmp_path: Path) -> None:
     answer = run_line(tmp_path / "sweep", "--sweep=data=/nowhere", "--quiet")
     assert answer.returncode == 1
-    assert answer.stderr.splitlines() == [
-        "hepbench: /nowhere has no manifest.json",
-        "hepbench: data=/nowhere: failed: no result, exit code 1",
-    ]
-    assert list(tmp_path.iterdir()) == []
+    reason = "failed: /nowhere has no manifest.json"
+    file = tmp_path / "sweep" / "data-%2Fnowhere" / "result.json"
+    lines = [f"hepbench: {reason} (see {file})", f"hepbench: data=/nowhere: {reason}"]
+    assert answer.stderr.splitlines() == lines
+    assert names(file.parent) == ["result.json", "run.log"]
 
 
 def test_results_are_not_overwritten_without_force(tmp_path: Path) -> None:

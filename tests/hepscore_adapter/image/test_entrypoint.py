@@ -91,7 +91,7 @@ def test_missing_data_are_the_runs_own_words(image: LineImage, results: Path) ->
     image.env = {"HEPBENCH_IMAGE_DATA": "/nowhere"}
     outcome = failed(image, results, "-W")
     assert outcome.code == 1
-    assert "hepbench: /nowhere/eight has no manifest.json" in outcome.text()
+    assert "hepbench: failed: /nowhere/eight has no manifest.json" in outcome.text()
 
 
 def test_the_first_copy_that_fails_ends_the_others_and_its_exit_code_is_passed_on(
