@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.files import write_json
+from benchmarks.workload import REGISTRY
 from benchmarks.workloads.mlpf.config import PRESETS
 from tests.command import ROOT, command, environment, hepbench, refused
 from tests.results import epoch, result
@@ -148,7 +149,7 @@ WRONG = {
     ),
     "generate": (
         ["data", "generate", "gnn"],
-        "unknown workload 'gnn': expected one of: gnn_tracking, mellin_dis, mlpf",
+        f"unknown workload 'gnn': expected one of: {', '.join(sorted(REGISTRY))}",
     ),
     "source": (
         ["data", "fetch", "cms", "--output", "x"],

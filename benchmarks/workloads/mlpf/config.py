@@ -68,10 +68,10 @@ class MLPFConfig(TrainingConfig):
         ``make bench`` prints. A result holds the measured peak beside the expected one.
         """
         rows = self.batch_size * self.pad_to
-        per_row, per_pair = {"float64": (223_000, 48), "float32": (104_000, 24)}.get(
+        per_row, per_pair = {"float64": (223_000, 48), "float32": (107_000, 24)}.get(
             self.precision, (56_000, 22)
         )
-        return 870_000_000 + rows * (per_row + per_pair * self.bin_size)
+        return 880_000_000 + rows * (per_row + per_pair * self.bin_size)
 
     def quality_failure(self, quality: Mapping[str, float]) -> str:
         """Returns a line that says which figure is worse than its limit, or an empty string."""
@@ -101,7 +101,7 @@ PRESETS: dict[str, MLPFConfig] = {
     ),
     # The published reproducibility setting on more events: an epoch lasts more than 10 s on a fast GPU, and
     # 16 ranks have 20 steps in it.
-    "hepscore": MLPFConfig(epochs=5, train_events=5120, validation_events=512, **_PUBLISHED),
+    "hepscore": MLPFConfig(epochs=5, train_events=5120, validation_events=512, max_loss=1500.0, **_PUBLISHED),
     # The same step for two cores, which take about 10 minutes.
     "hepscore-small": MLPFConfig(epochs=4, train_events=128, validation_events=32, min_steps=4, **_PUBLISHED),
     # The whole published training: as many events as the public data set has.
