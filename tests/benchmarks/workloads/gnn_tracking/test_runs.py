@@ -105,9 +105,10 @@ def test_graphs_can_be_given_and_are_checked(tracks_data: Path, tmp_path: Path) 
         ({"train_events": 5}, f"{graphs}: expected at least 5 train graphs, got 4; "),
         ({"pad_edges": 3}, f"{graphs}: expected at most 3 edges in a graph, got "),
     ):
-        answer = hepbench("run", *tiny_tracks(**changes), "--data", graphs, "--output", tmp_path / "other")
-        assert refused(answer, 1).startswith(expected)
-        assert not (tmp_path / "other").exists()
+        output = tmp_path / next(iter(changes))
+        answer = hepbench("run", *tiny_tracks(**changes), "--data", graphs, "--output", output, "--quiet")
+        assert refused(answer, 1).startswith(f"failed: {expected}")
+        assert read(output / "result.json")["reason"].startswith(expected)
 
 
 @pytest.mark.slow

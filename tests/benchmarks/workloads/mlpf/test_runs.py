@@ -254,9 +254,10 @@ def test_data_that_will_not_do_are_named(mlpf_data: Path, tmp_path: Path) -> Non
             f"{mlpf_data}: expected at least 9 train events, got 8; lower --set train_events or ",
         ),
     ):
-        options = ("--quiet", "--force", "--data", data, "--output", tmp_path / "run")
+        output = tmp_path / f"run-{data.name}"
+        options = ("--quiet", "--data", data, "--output", output)
         assert refused(hepbench("run", *settings, *options), 1).startswith(f"failed: {expected}")
-        assert read(tmp_path / "run" / "result.json")["reason"].startswith(expected)
+        assert read(output / "result.json")["reason"].startswith(expected)
 
 
 @pytest.mark.slow
