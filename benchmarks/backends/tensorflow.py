@@ -168,8 +168,15 @@ def train_step(
 
     def step_of_ranks(inputs: Tensor, targets: tuple[Tensor, Tensor]) -> Tensor:
         loss, computed = gradients(inputs, *targets)
-        update(world.all_reduce(computed, compression))
-        return world.all_reduce([loss], name="loss")[0]
+        sums = world.all_reduce(computed, compression)
+
+        # Horovod joins messages that are ready at once, and then sums three ranks or more in another order.
+        # So the loss waits for the gradients.
+        with tf.control_dependencies(list(sums)):
+            loss = tf.identity(loss)
+        total = world.all_reduce([loss], name="loss")[0]
+        update(sums)
+        return total
 
     return _compiled(step_of_ranks, xla=False)
 
