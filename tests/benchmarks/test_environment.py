@@ -88,6 +88,7 @@ def test_processes_of_the_command_pass_them_over_too(strangers: Path, tmp_path: 
 
 
 @pytest.mark.horovod
+@pytest.mark.slow
 def test_ranks_that_the_command_starts_pass_them_over_too(
     strangers: Path, mlpf_data: Path, tmp_path: Path
 ) -> None:
@@ -218,6 +219,7 @@ def test_a_framework_that_a_limit_keeps_out_is_told_with_the_limit(tmp_path: Pat
 @pytest.mark.parametrize(
     ("variable", "options"), [("XLA_FLAGS", ["--xla"]), ("TF_XLA_FLAGS", [])], ids=["xla", "tensorflow"]
 )
+@pytest.mark.slow
 def test_flags_that_would_abort_the_framework_are_refused_by_the_name_of_their_variable(
     variable: str, options: list[str], mlpf_data: Path, tmp_path: Path
 ) -> None:

@@ -104,6 +104,7 @@ def test_runs_that_start_in_the_same_second_have_a_folder_each(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("options", [[], ["--force"]], ids=["new", "force"])
+@pytest.mark.slow
 def test_a_folder_that_another_run_writes_to_is_refused(options: list[str], tmp_path: Path) -> None:
     first = start("run", "line", "--output", tmp_path, "--set=wait=1", "--quiet", program=LINE)
     until(lambda: (tmp_path / "run.log").exists())

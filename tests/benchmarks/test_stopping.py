@@ -68,6 +68,7 @@ def test_before_there_are_events_a_signal_leaves_nothing(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1], ids=lambda number: number.name)
+@pytest.mark.slow
 def test_a_signal_that_is_ignored_at_the_start_stays_ignored(number: signal.Signals, tmp_path: Path) -> None:
     """As nohup has it."""
     process = start_run(tmp_path, "--set=wait=0.5", preexec_fn=lambda: signal.signal(number, signal.SIG_IGN))

@@ -50,6 +50,7 @@ print(kept.is_ready(), backend._under_way)
 """
 
 
+@pytest.mark.slow
 def test_draining_waits_for_a_step_that_runs_on_its_own() -> None:
     answer = subprocess.run(
         [sys.executable, "-c", PROGRAM],

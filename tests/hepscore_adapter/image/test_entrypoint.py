@@ -188,6 +188,7 @@ def test_a_copy_that_ignores_sigterm_is_killed(image: LineImage, results: Path) 
     assert not lives(results / "proc_1" / "pid")
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_keeps_its_record(image: LineImage, results: Path) -> None:
     """Sends the signal again and again until the run is over, as batch systems may."""
     running = image.start("-W", *image.long, results=results)
@@ -278,6 +279,7 @@ def as_first_process(image: LineImage) -> LineImage:
     return image
 
 
+@pytest.mark.slow
 def test_copies_measure_at_the_same_time(image: LineImage, results: Path) -> None:
     """Each epoch takes a second, whatever the time that a copy needs to start."""
     steady = dataclasses.replace(image, presets="steady")
