@@ -172,8 +172,11 @@ def _interval(first: Sequence[float], second: Sequence[float]) -> tuple[float | 
 
 
 def _computed(*results: RunResult) -> list[dict[str, Any]]:
-    """Returns what decides the amount of work of each run, without what the machines chose for themselves."""
-    chosen = {key for result in results for key in result.config.get("resolved", ())}
+    """Returns what decides the amount of work of each run.
+
+    What every run left to its machine is no part of it. Where one run asks for a value, it is.
+    """
+    chosen = set.intersection(*(set(result.config.get("resolved", ())) for result in results))
     left_out = NOT_COMPUTED | _NO_SETTINGS | chosen
     return [
         {

@@ -110,6 +110,10 @@ def _account_of_kernel(result: RunResult) -> Account:
     if "seconds" not in rows.get(name, {}):
         return Account(shortfall=f"expected the implementation {name} to be measured, got none")
     scored, events = rows[name], result.config["events"]
+    if dict(result.quality) != dict(scored["quality"]):
+        return Account(shortfall=f"expected the quality of {name}, {scored['quality']}, got {result.quality}")
+    if fault := next(filter(None, (_node_fault(node, result.config) for node in kernel.get("node", ()))), ""):
+        return Account(shortfall=fault)
     nodes = [node for node in kernel.get("node", ()) if is_quotable(node)]
     if not nodes:
         return Account(shortfall="expected processes that start and end together, got none")
@@ -148,6 +152,16 @@ def _account_of_kernel(result: RunResult) -> Account:
         else f"expected the {result.config['repetitions']} repetitions that were asked for, "
         f"got {len(scored['seconds'])}",
     )
+
+
+def _node_fault(node: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """Says which repetitions of which processes a record lacks; empty if it has all of them."""
+    count, repetitions = node["processes"], config["repetitions"]
+    for key in ("started_at", "seconds"):
+        shape = [len(times) for times in node[key]]
+        if shape != [count] * repetitions:
+            return f"expected {repetitions} repetitions of {count} process(es), got {key} of {shape}"
+    return ""
 
 
 def kernel_details(kernel: Mapping[str, Any]) -> dict[str, dict[str, float]]:

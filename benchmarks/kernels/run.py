@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -71,7 +71,7 @@ class _KernelRun:
         self.context.fields["quality"] = dict(scored["quality"])
 
         for count in process_counts(len(os.sched_getaffinity(0))):
-            node = self._with_copies(partial(self._node, count, scored["calls"]))
+            node = self._with_copies(partial(self._node, count, scored))
             self.fields["node"].append(node)
             self.progress.note(_node_line(node))
 
@@ -133,10 +133,20 @@ class _KernelRun:
         }
         return row if "left_out" in row else {**row, "roofline_share": self._roofline_share(row)}
 
-    def _node(self, count: int, calls: int) -> dict[str, Any]:
-        """Returns what several processes measured side by side, repetition by repetition."""
-        task = Task(self.kernel, self.config, self.scored, self.config.events, calls=calls)
+    def _node(self, count: int, scored: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what several processes measured side by side, repetition by repetition.
+
+        Raises:
+            RunFailedError: One of them calculated something else than the implementation did alone.
+        """
+        task = Task(self.kernel, self.config, self.scored, self.config.events, calls=scored["calls"])
         measured = run_side_by_side(count, worker.measure, task)
+        for figures in (one["figures"] for one in measured):
+            for ours, alone in zip(figures, scored["figures"], strict=True):
+                if not math.isclose(ours, alone, rel_tol=self._allowed_difference(self.scored)):
+                    raise RunFailedError(
+                        f"{count} processes: expected the loss {alone!r} of one process, got {ours!r}"
+                    )
         first = measured[0]
         return {
             "processes": count,
@@ -200,13 +210,17 @@ class _KernelRun:
                     f"implementation {name}: expected a deviation of at most {tolerance:g} from the check "
                     f"values, got {deviation:.3g}"
                 )
-            allowed = max(SAME_FIGURES, 100 * tolerance)
+            allowed = self._allowed_difference(name)
             for ours, first in zip(row["figures"], rows[0]["figures"], strict=False):
                 if not math.isclose(ours, first, rel_tol=allowed):
                     raise RunFailedError(
                         f"implementation {name}: expected the loss {first!r} of {rows[0]['implementation']}, "
                         f"got {ours!r}"
                     )
+
+    def _allowed_difference(self, name: str) -> float:
+        """Returns the relative difference that the losses of an implementation may have from others."""
+        return max(SAME_FIGURES, 100 * self.implementations[name].tolerance)
 
     def _roofline_share(self, row: dict[str, Any]) -> float | None:
         """Returns the least time that the rates of the cores allow over the measured time; None on a GPU."""

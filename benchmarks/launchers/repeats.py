@@ -11,10 +11,11 @@ from benchmarks.comparison import CONFIDENCE
 from benchmarks.errors import UsageError
 from benchmarks.launchers.sweep import PlannedRun, folder_name, run_series
 from benchmarks.output import RunOptions, output_folder
-from benchmarks.report import align, number
+from benchmarks.report import align, machine, number
 from benchmarks.resolution import Resolved
 from benchmarks.result import RunResult, read_result
 from benchmarks.scores import account
+from benchmarks.side_by_side import differing
 from benchmarks.streams import say
 
 # The modified z-score of Iglewicz and Hoaglin, "How to detect and handle outliers" (1993), and their bound.
@@ -101,6 +102,11 @@ def spread_of_repeats(results: Mapping[str, RunResult]) -> str:
     finished = {name: account(result).scores for name, result in results.items() if result.status == "ok"}
     if len(finished) < 2:
         return ""
+
+    # A folder that several machines see may hold the repeats of several machines.
+    if lines := differing([_origin(result) for result in results.values() if result.status == "ok"]):
+        heading = "the repeats have no common figures, because they differ:"
+        return "\n".join([heading, *(f"  {line}" for line in lines)])
     rows: list[tuple[str, ...]] = [
         ("score", "repeats", "median", "", "spread", f"{CONFIDENCE:.0%} interval of the mean")
     ]
@@ -124,6 +130,12 @@ def spread_of_repeats(results: Mapping[str, RunResult]) -> str:
             f"outlier: {score} of {name}, {number(medians[name])}" for name in outliers(medians)
         ]
     return "\n".join([*align(rows), *outlier_lines])
+
+
+def _origin(result: RunResult) -> dict[str, str]:
+    """Returns what all repeats have to have in common beside their configuration."""
+    version = result.provenance.get("benchmark", {}).get("version", "")
+    return {"machine": machine(result.provenance), "version": version, "data": result.data_sha256[:12]}
 
 
 def _interval(values: Sequence[float]) -> tuple[float, float]:

@@ -90,10 +90,16 @@ def test_what_computes_nothing_is_no_obstacle(key: str) -> None:
 
 def test_what_each_machine_chose_for_itself_is_no_obstacle() -> None:
     """XLA on where the preset says auto: of a CPU and a GPU, each does what suits it."""
-    config = {**result().config, "xla": "on"}
-    asked, chosen = (Side("b", (result(config={**config, "resolved": keys}),)) for keys in ([], ["xla"]))
-    assert obstacles(FIRST, asked) == ["xla: off, on"]
-    assert obstacles(FIRST, chosen) == []
+
+    def side(xla: str, *resolved: str) -> Side:
+        config = {**result().config, "xla": xla, "resolved": list(resolved)}
+        return Side("b", (result(config=config),))
+
+    assert obstacles(side("off", "xla"), side("on", "xla")) == []
+    # Whoever asks for a value computes something else than whoever has another.
+    for first, second in ((side("off", "xla"), side("on")), (side("off"), side("on", "xla"))):
+        assert obstacles(first, second) == ["xla: off, on"]
+    assert obstacles(side("off"), side("off", "xla")) == []
 
 
 def test_the_keys_that_compute_nothing_exist() -> None:

@@ -39,7 +39,7 @@ class SquaresConfig(KernelConfig):
     trouble: str = option(
         "none",
         "goes wrong",
-        choices=("none", "wrong", "inexact", "fails", "breaks", "dies", "one of two"),
+        choices=("none", "wrong", "inexact", "fails", "breaks", "dies", "one of two", "side by side"),
     )
     max_deviation: float = option(0.1, "floor", low=0, high=1)
 

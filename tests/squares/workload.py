@@ -57,6 +57,8 @@ class SquaresWorkload:
                     return [0.0 for _ in replicas]
             if config.trouble == "one of two" and min(os.sched_getaffinity(0)) > 0:
                 raise RunFailedError("the second core is tired")
+            if config.trouble == "side by side" and min(os.sched_getaffinity(0)) > 0:
+                return [-1.0 for _ in replicas]
             if name == "vectorised":
                 return [float(np.mean((np.arange(count) + replica) ** 2.0)) for replica in replicas]
             return [sum((i + replica) ** 2 for i in range(count)) / count for replica in replicas]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -104,6 +105,24 @@ def test_the_summary_is_valid_and_a_changed_figure_is_refused(finished: RunResul
         validate_summary(content, dataclasses.replace(finished, kernel=kernel))
 
 
+def test_the_quality_is_that_of_the_scored_implementation(finished: RunResult) -> None:
+    report = account(dataclasses.replace(finished, quality={"deviation": 0.05}))
+    assert report.shortfall.startswith(f"expected the quality of {finished.config['implementation']}, ")
+    assert report.scores == {}
+
+
+def test_more_processes_or_repetitions_than_were_measured_are_no_score(finished: RunResult) -> None:
+    """The declared scores could be changed along with them."""
+    for changes, got in (({"processes": 4}, "[1, 1]"), ({"seconds": [[1.0]]}, "[1]")):
+        kernel: dict[str, Any] = copy.deepcopy(dict(finished.kernel))
+        kernel["node"][0] |= changes
+        shortfall = account(dataclasses.replace(finished, kernel=kernel)).shortfall
+        count = changes.get("processes", 1)
+        assert re.fullmatch(
+            rf"expected 2 repetitions of {count} process\(es\), got \w+ of {re.escape(got)}", shortfall
+        )
+
+
 def test_the_record_survives_a_file(finished: RunResult) -> None:
     assert RunResult.from_dict(finished.to_dict()).kernel == finished.kernel
 
@@ -112,13 +131,13 @@ def test_a_node_that_was_not_together_is_not_quoted(finished: RunResult) -> None
     """Two processes of 10 s that start 5 s apart work together for 5 of 15 s."""
     kernel: dict[str, Any] = copy.deepcopy(dict(finished.kernel))
     apart = {"processes": 2, "calls": 10**6, "ensembles_per_call": 2}
-    apart |= {"started_at": [[0.0, 5.0]], "seconds": [[10.0, 10.0]]}
+    apart |= {"started_at": [[0.0, 5.0]] * 2, "seconds": [[10.0, 10.0]] * 2}
     kernel["node"] = [kernel["node"][0], apart]
     assert account(dataclasses.replace(finished, kernel=kernel)).work["processes"] == 1
     kernel["node"] = [apart]
     report = account(dataclasses.replace(finished, kernel=kernel))
     assert report.shortfall == "expected processes that start and end together, got none"
-    apart["started_at"] = [[0.0, 1.0]]
+    apart["started_at"] = [[0.0, 1.0]] * 2
     report = account(dataclasses.replace(finished, kernel=kernel))
     assert report.scores["node"].spread.median == pytest.approx(3600 * 4 * 10**6 / 11)
 
@@ -168,6 +187,15 @@ def test_an_implementation_that_goes_wrong_ends_the_run_with_one_line(trouble: s
     assert result.reason.startswith(reason)
     assert "\n" not in result.reason
     assert result.kernel["rows"][0]["implementation"] == "loop"
+
+
+@pytest.mark.slow
+def test_processes_that_calculate_something_else_are_no_score() -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two cores")
+    result = result_of("trouble=side by side")
+    assert result.status == "failed"
+    assert re.fullmatch(r"2 processes: expected the loss \S+ of one process, got -1\.0", result.reason)
 
 
 @pytest.mark.slow

@@ -81,3 +81,12 @@ def test_an_outlier_is_named() -> None:
         for name, rate in values.items()
     }
     assert spread_of_repeats(runs).splitlines()[-1] == "outlier: train of repeat=e, 13"
+
+
+def test_repeats_of_two_machines_have_no_common_figures() -> None:
+    other = {**result().provenance, "cpu": {**result().provenance["cpu"], "model": "Other CPU"}}
+    text = spread_of_repeats({"repeat=1": result(), "repeat=2": result(provenance=other)})
+    assert text.splitlines() == [
+        "the repeats have no common figures, because they differ:",
+        "  machine: Example CPU, 2 of 2 cores, Other CPU, 2 of 2 cores",
+    ]
