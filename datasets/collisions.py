@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets import pythia
-from datasets.errors import DataError
 from datasets.parallel import Workers
-from datasets.store import FORMAT_VERSION, Writer, open_store
+from datasets.settings import EventSettings
+from datasets.store import Writer, open_store
 
 Particles = NDArray[np.void]
 
@@ -26,40 +23,16 @@ VERTEX_MAX = 250.0
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Settings of every generator. Equal settings give equal events.
+class Settings(EventSettings):
+    """Settings of the generators with Pythia.
+
+    The other arguments are those of ``datasets.settings.EventSettings``.
 
     Args:
-        train_events: Number of events in the split "train".
-        validation_events: Number of events in the split "validation".
-        pileup_mean: Mean number of pile-up collisions per event.
         pool_events: Minimum-bias events that pile-up is drawn from.
-        seed: Any whole number from 0.
     """
 
-    generator_version: ClassVar[int]
-    """Version of the generator, raised when equal settings begin to give different events."""
-
-    train_events: int
-    validation_events: int
-    pileup_mean: float = 200.0
     pool_events: int = 10_000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if min(self.train_events, self.validation_events, self.pool_events) < 1:
-            raise DataError("train_events, validation_events and pool_events must be at least 1")
-        if not 0.0 <= self.pileup_mean <= 1000.0:
-            raise DataError(f"pileup_mean must lie between 0 and 1000, got {self.pileup_mean}")
-        object.__setattr__(self, "pileup_mean", float(self.pileup_mean))  # 200 and 200.0 are one key
-        if self.seed < 0:
-            raise DataError(f"seed must not be negative, got {self.seed}")
-
-    def key(self) -> str:
-        """Returns 12 hexadecimal digits that name these settings, for cache folders."""
-        versions = {"format_version": FORMAT_VERSION, "generator_version": self.generator_version}
-        text = json.dumps({**asdict(self), **versions}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)

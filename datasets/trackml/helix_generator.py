@@ -6,19 +6,19 @@ name. Columns are laid out as ``datasets.trackml.columns`` says, folders as ``da
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import json
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from datasets import parallel
 from datasets.errors import DataError
 from datasets.parallel import Progress
-from datasets.store import FORMAT_VERSION, Writer
+from datasets.settings import EventSettings
+from datasets.store import Writer
 from datasets.trackml.columns import HitEvent, append_events
 from datasets.trackml.helix_simulation import simulate_helices
 
@@ -30,39 +30,24 @@ HELIX_GENERATOR_VERSION = 1
 
 
 @dataclass(frozen=True)
-class HelixSettings:
-    """Settings of events on helices. Equal settings give equal events.
+class HelixSettings(EventSettings):
+    """Settings of events on helices.
+
+    The other arguments are those of ``datasets.settings.EventSettings``.
 
     Args:
-        train_events: Number of events in the split "train".
-        validation_events: Number of events in the split "validation".
-        pileup_mean: Mean number of collisions of an event beside the first one.
         noise: Mean share of the hits that no particle made, from 0 to 0.5.
-        seed: Any whole number from 0.
     """
 
-    train_events: int
-    validation_events: int
-    pileup_mean: float = 200.0
+    generator_version: ClassVar[int] = HELIX_GENERATOR_VERSION
+
     noise: float = 0.0
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.train_events, self.validation_events) < 1:
-            raise DataError("train_events and validation_events must be at least 1")
-        for name, high in (("pileup_mean", 1000.0), ("noise", 0.5)):
-            value = getattr(self, name)
-            if not 0.0 <= value <= high:
-                raise DataError(f"{name} must lie between 0 and {high:g}, got {value}")
-            object.__setattr__(self, name, float(value))  # 200 and 200.0 are one key
-        if self.seed < 0:
-            raise DataError(f"seed must not be negative, got {self.seed}")
-
-    def key(self) -> str:
-        """Returns 12 hexadecimal digits that name the generator and these settings, for cache folders."""
-        versions = {"format_version": FORMAT_VERSION, HELIX_GENERATOR: HELIX_GENERATOR_VERSION}
-        text = json.dumps({**asdict(self), **versions}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        super().__post_init__()
+        if not 0.0 <= self.noise <= 0.5:
+            raise DataError(f"noise must lie between 0 and 0.5, got {self.noise}")
+        object.__setattr__(self, "noise", float(self.noise))
 
 
 def generate(
