@@ -30,8 +30,8 @@ backends: setup  ## JAX and PyTorch beside TensorFlow in .venv, for the tests th
 run: setup  ## the main job: MLPF, small preset, on events it makes itself
 	$(BIN)/hepbench run mlpf --preset smoke
 
-test: setup  ## the fast tests
-	$(BIN)/pytest -m 'not slow and not exhaustive'
+test: setup  ## the fast tests, two at a time
+	$(BIN)/pytest -n 2 --dist loadfile -m 'not slow and not exhaustive'
 
 test-slow: setup  ## the slow tests, which CI runs too
 	$(BIN)/pytest -m 'slow and not exhaustive' --durations=20

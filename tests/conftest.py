@@ -102,9 +102,15 @@ class Finished:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def heeding_ctrl_c() -> None:
-    """A shell's background job, as CI may be, ignores SIGINT, and so would every process it starts."""
+def default_signals() -> None:
+    """Lets the processes of tests end by every signal, also where the tests themselves ignore some.
+
+    A shell's background job, as CI may be, ignores SIGINT, and ``nohup`` ignores SIGHUP. What is ignored
+    stays so in a new program, but what has a handler does not.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda _number, _frame: None)
 
 
 @pytest.fixture(autouse=True, scope="session")
