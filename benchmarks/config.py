@@ -243,7 +243,7 @@ def as_training(config: RunConfig, what: str) -> TrainingConfig:
         UsageError: It is of another kind.
     """
     if not isinstance(config, TrainingConfig):
-        raise UsageError(f"{what}: expected a training, got {config.workload}, which is {config.kind}")
+        raise UsageError(f"{what}: expected a training, got {config.workload}, a {config.kind}")
     return config
 
 
@@ -271,19 +271,6 @@ class KernelConfig(RunConfig):
     bootstraps: int = option(1, "ensembles of the whole job", low=1, high=10_000_000)
     implementation: str = option("auto", "the implementation that is scored")
     measure_job: bool = option(False, "measure the time to the whole job; otherwise it is scaled")
-
-    def for_ranks(self, ranks: int) -> Self:
-        """Returns the configuration itself, for a process alone.
-
-        Raises:
-            UsageError: There are several ranks.
-        """
-        if ranks > 1:
-            raise UsageError(
-                f"{self.workload}: expected one rank, got {ranks}; a kernel starts its own processes "
-                "on the cores of a node, so start one run on each node"
-            )
-        return self
 
     def size_summary(self) -> str:
         """Describes in words what decides how much memory a kernel takes."""

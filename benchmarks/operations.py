@@ -21,6 +21,9 @@ class Operations(Protocol):
     def remat(self, function: Function) -> Function:
         """See ``benchmarks.operations.remat``."""
 
+    def sine_and_cosine(self, tensor: Any) -> tuple[Any, Any]:
+        """See ``benchmarks.operations.sine_and_cosine``."""
+
 
 _backends: list[Operations] = []
 
@@ -52,3 +55,12 @@ def remat(function: Function) -> Function:
         function: Computes tensors from tensors, and may read others that are trained.
     """
     return lambda *tensors: _backends[0].remat(function)(*tensors)
+
+
+def sine_and_cosine(tensor: Any) -> tuple[Any, Any]:
+    """Returns sine and cosine in the precision of the tensor.
+
+    Those of ``keras.ops`` turn float64 into float32 on JAX.
+    """
+    result: tuple[Any, Any] = _backends[0].sine_and_cosine(tensor)
+    return result

@@ -125,6 +125,8 @@ def _run(name: str, result: RunResult) -> str:
     if result.kernel.get("node"):
         lines += ["", *align(figures.implementation_rows(result)), ""]
         lines += [*align(figures.node_rows(result.kernel["node"])), *figures.left_out_lines(result.kernel)]
+    if published := result.kernel.get("published"):
+        lines += ["", *align(published)]
     details = [(label, text) for label, text in _details(result) if text]
     width = max(len(label) for label, _ in details)
     return "\n".join([*lines, "", *(f"{label:<{width}}  {text}" for label, text in details)])

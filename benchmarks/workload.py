@@ -139,10 +139,13 @@ class Implementation:
         algorithm: Whether it does the same operations as others, or something else.
         expected_bytes: From the number of events to the memory that it is expected to take, in bytes.
         operations_per_event: Floating-point operations of one event in one ensemble.
+        number: Format of the real numbers that they are made with, ``float64`` or ``float32``.
         bytes_per_event: What they read from and write to main memory, in bytes; 0 for what stays in a cache.
         ensembles_per_call: Ensembles that it works on together.
         tolerance: Deviation from the check values up to which it counts as the same calculation.
         needs_backend: Whether a framework carries it out.
+        compiler: What compiles it, of those that some frameworks lack: ``graph``, which is the framework's
+            own one, or ``xla``. Empty for an implementation that every framework can carry out.
         missing: Why it cannot run here; empty if it can.
     """
 
@@ -150,10 +153,12 @@ class Implementation:
     algorithm: str
     expected_bytes: Callable[[int], int]
     operations_per_event: float
+    number: str = "float64"
     bytes_per_event: float = 0.0
     ensembles_per_call: int = 1
     tolerance: float = 5e-9
     needs_backend: bool = False
+    compiler: str = ""
     missing: str = ""
 
 
@@ -199,6 +204,17 @@ class Kernel(Protocol):
 
     def quality(self, config: Any, name: str, backend: Any) -> dict[str, float]:
         """Returns how well an implementation calculates; ``deviation`` is that from the check values."""
+
+    def published_rows(self, speed_ups: Mapping[str, float], device: str) -> list[list[str]]:
+        """Returns a table of published figures beside those of a run; empty where there are none.
+
+        Args:
+            speed_ups: Of the implementations that ran, by name, against the first of them.
+            device: Where a framework computed, ``cpu`` or ``gpu``.
+
+        Returns:
+            Rows of equally many cells, a header first.
+        """
 
 
 def presets(name: str) -> Mapping[str, RunConfig]:

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 
-from benchmarks.config import PRECISIONS, RunConfig
+from benchmarks.config import PRECISIONS, RunConfig, TrainingConfig
 from benchmarks.errors import UsageError
 from benchmarks.machine.limits import address_space_remark
 from benchmarks.ranks.place import ALONE, Place
@@ -35,6 +35,9 @@ class Requirement:
         oldest: The oldest version that serves, as major and minor number.
         install: How to install it.
         choices: The values that a key of the configuration can have on it, for keys that cannot have all.
+        training_choices: The same for trainings alone, which use more of Keras than kernels do.
+        no_compiler: Why it cannot compile complex numbers, by the name of a compiler that it lacks:
+            ``graph``, which is the framework's own one, or ``xla``.
         several_ranks: Whether several processes can train together.
     """
 
@@ -43,6 +46,8 @@ class Requirement:
     oldest: tuple[int, int]
     install: str
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    training_choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    no_compiler: Mapping[str, str] = field(default_factory=dict)
     several_ranks: bool = False
 
     def describe(self) -> str:
@@ -67,14 +72,21 @@ REGISTRY = {
         distributions=("jax",),
         oldest=(0, 10),
         install="pip install '.[jax]' or '.[jax-gpu]'",
-        choices={"xla": ("on",), "precision": KERAS_PRECISIONS},  # JAX compiles with XLA only
+        choices={"xla": ("on",)},
+        training_choices={"precision": KERAS_PRECISIONS},
+        no_compiler={"graph": "JAX has no compiler but XLA"},
     ),
     "torch": Requirement(
         title="PyTorch",
         distributions=("torch",),
         oldest=(2, 11),
         install="pip install '.[torch]'",  # one package, for CPUs and GPUs
-        choices={"xla": ("off",), "precision": KERAS_PRECISIONS},
+        choices={"xla": ("off",)},
+        training_choices={"precision": KERAS_PRECISIONS},
+        no_compiler={
+            "graph": "PyTorch's compiler makes no code for complex numbers, and leaves them to eager kernels",
+            "xla": "PyTorch itself has no XLA",
+        },
     ),
 }
 
@@ -128,6 +140,14 @@ class Backend(Protocol):
     def predict_step(self, model: Any, xla: bool) -> Callable[[Tensor], Tensor]:
         """Returns a compiled function from inputs to predictions."""
 
+    def compile_function(self, function: Callable[..., Tensor], xla: bool) -> Callable[..., Tensor]:
+        """Returns a function of tensors, compiled.
+
+        Args:
+            function: Of tensors, or of structures of such, in ``keras.ops``.
+            xla: Compile with XLA, where the framework has a choice.
+        """
+
     def value_and_gradient(
         self, function: Callable[..., Tensor], xla: bool
     ) -> Callable[..., tuple[Tensor, Tensor]]:
@@ -165,7 +185,10 @@ def restrict(config: C, ranks: int) -> C:
             f"{ranks} ranks: expected one with backend {config.backend}, which cannot train in several "
             f"processes yet; take --backend {able}"
         )
-    for key, choices in requirement.choices.items():
+    choices_by_key = dict(requirement.choices)
+    if isinstance(config, TrainingConfig):
+        choices_by_key |= requirement.training_choices
+    for key, choices in choices_by_key.items():
         value = getattr(config, key)
         if value == "auto" and len(choices) == 1:
             change: dict[str, Any] = {key: choices[0]}
@@ -176,6 +199,16 @@ def restrict(config: C, ranks: int) -> C:
                 f"which cannot have another, got {value}"
             )
     return config
+
+
+def missing_compiler(name: str, compiler: str) -> str:
+    """Says why a backend cannot compile complex numbers in a way; empty if it can.
+
+    Args:
+        name: Of the backend.
+        compiler: ``graph`` or ``xla``, or empty for none.
+    """
+    return _requirement(name).no_compiler.get(compiler, "")
 
 
 def load(name: str = "tensorflow") -> Backend:

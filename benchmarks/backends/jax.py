@@ -47,6 +47,8 @@ def configure(config: RunConfig, place: Place = ALONE) -> None:
     _compiler_options.clear()
     if config.deterministic == "on" and device() == "gpu":
         _compiler_options["xla_gpu_deterministic_ops"] = True
+    # JAX otherwise turns float64 and complex128 into numbers of half the size, without a word.
+    jax.config.update("jax_enable_x64", config.precision == "float64")
     keras.config.set_dtype_policy(config.precision)
 
 
@@ -135,6 +137,15 @@ def predict_step(model: Any, xla: bool) -> Callable[[Tensor], Tensor]:  # noqa: 
     return predict
 
 
+def compile_function(
+    function: Callable[..., Tensor],
+    xla: bool,  # noqa: ARG001 (JAX has no other compiler)
+) -> Callable[..., Tensor]:
+    """Returns a function of tensors, compiled."""
+    compiled = jax.jit(function, compiler_options=_compiler_options)
+    return lambda *tensors: _remember(compiled(*tensors))
+
+
 def value_and_gradient(
     function: Callable[..., Tensor],
     xla: bool,  # noqa: ARG001 (restricted to True)
@@ -192,6 +203,11 @@ def remat(function: Callable[..., Any]) -> Callable[..., Any]:
     # JAX remembers what it traced of a function, and with it the weights of that time. It gets a new one.
     result: Callable[..., Any] = jax.checkpoint(lambda *tensors: function(*tensors))
     return result
+
+
+def sine_and_cosine(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns sine and cosine, see ``benchmarks.operations``."""
+    return jax.numpy.sin(tensor), jax.numpy.cos(tensor)
 
 
 operations.install(sys.modules[__name__])

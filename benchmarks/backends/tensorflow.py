@@ -159,12 +159,12 @@ def train_step(
             update(computed)
             return loss
 
-        return _compiled(step, xla)
+        return compile_function(step, xla)
 
     # Several ranks start from the weights of rank 0, and exchange gradients outside what XLA compiles,
     # which knows nothing of other ranks.
     world.broadcast([variable.value for variable in model.variables])
-    gradients, update = _compiled(gradients, xla), _compiled(update, xla)
+    gradients, update = compile_function(gradients, xla), compile_function(update, xla)
 
     def step_of_ranks(inputs: Tensor, targets: tuple[Tensor, Tensor]) -> Tensor:
         loss, computed = gradients(inputs, *targets)
@@ -178,17 +178,23 @@ def train_step(
         update(sums)
         return total
 
-    return _compiled(step_of_ranks, xla=False)
+    return compile_function(step_of_ranks, xla=False)
 
 
 def exchange(world: World, compression: str) -> Callable[[Tensor], Tensor]:
     """Returns a compiled function that sums arrays over the ranks as a step does its gradients."""
-    return _compiled(lambda arrays: world.all_reduce(arrays, compression), xla=False)
+    return compile_function(lambda arrays: world.all_reduce(arrays, compression), xla=False)
 
 
 def predict_step(model: Any, xla: bool) -> Callable[[Tensor], Tensor]:
     """Returns a compiled function from inputs to predictions."""
-    return _compiled(lambda inputs: model(inputs, training=False), xla)
+    return compile_function(lambda inputs: model(inputs, training=False), xla)
+
+
+def compile_function(function: F, xla: bool) -> F:
+    """Returns a function of tensors, compiled."""
+    compiled: F = tf.function(function, jit_compile=xla)
+    return compiled
 
 
 def value_and_gradient(function: Callable[..., Tensor], xla: bool) -> Callable[..., tuple[Tensor, Tensor]]:
@@ -200,12 +206,7 @@ def value_and_gradient(function: Callable[..., Tensor], xla: bool) -> Callable[.
             value = function(variable, *constants)
         return value, tape.gradient(value, variable)
 
-    return _compiled(both, xla)
-
-
-def _compiled(function: F, xla: bool) -> F:
-    compiled: F = tf.function(function, jit_compile=xla)
-    return compiled
+    return compile_function(both, xla)
 
 
 def drain() -> None:
@@ -237,6 +238,11 @@ def remat(function: Callable[..., Any]) -> Callable[..., Any]:
     """Returns the function, whose intermediate results the backward pass computes again."""
     result: Callable[..., Any] = tf.recompute_grad(function)
     return result
+
+
+def sine_and_cosine(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns sine and cosine, see ``benchmarks.operations``."""
+    return tf.sin(tensor), tf.cos(tensor)
 
 
 operations.install(sys.modules[__name__])

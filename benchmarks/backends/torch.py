@@ -9,6 +9,8 @@ from typing import Any
 
 # PyTorch multiplies reproducibly on a GPU only with a workspace of fixed size, read when CUDA is loaded.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+# PyTorch's compiler otherwise finds what an earlier run has compiled.
+os.environ.setdefault("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1")
 
 import keras
 import numpy as np
@@ -21,6 +23,7 @@ from benchmarks.ranks.place import ALONE, Place
 from benchmarks.ranks.world import LONE_WORLD, World
 from benchmarks.workload import Tensor, Training
 
+RECOMPILE_LIMIT = 200  # shapes of arguments that a function is compiled for
 OUT_OF_MEMORY: tuple[type[BaseException], ...] = (torch.OutOfMemoryError, MemoryError)
 
 
@@ -106,6 +109,17 @@ def predict_step(model: Any, xla: bool) -> Callable[[Tensor], Tensor]:  # noqa: 
             return model(inputs, training=False)
 
     return predict
+
+
+def compile_function(
+    function: Callable[..., Tensor],
+    xla: bool,  # noqa: ARG001 (PyTorch has its own compiler)
+) -> Callable[..., Tensor]:
+    """Returns a function of tensors, compiled for each shape of its arguments."""
+    # The compiler otherwise gives up on a function after a few shapes.
+    torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
+    compiled: Callable[..., Tensor] = torch.compile(function, fullgraph=True, dynamic=False)
+    return compiled
 
 
 def value_and_gradient(
@@ -208,6 +222,11 @@ def remat(function: Callable[..., Any]) -> Callable[..., Any]:
         return keras.tree.pack_sequence_as(structure, outputs)
 
     return computed_again
+
+
+def sine_and_cosine(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns sine and cosine, see ``benchmarks.operations``."""
+    return torch.sin(tensor), torch.cos(tensor)
 
 
 operations.install(sys.modules[__name__])

@@ -6,7 +6,7 @@ import logging
 import multiprocessing
 import os
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -25,46 +25,66 @@ _ONE_THREAD = dict.fromkeys(
 # NumPy in chunks half of its time.
 _KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "34359738368"}
 ENVIRONMENT = {**_ONE_THREAD, **_KEPT_MEMORY}  # of every process
+_NO_VARIABLES: Mapping[str, str] = {}
 _ANOTHER_FAILED = "meeting point is gone"  # what a process says that another one has left alone
 
 log = logging.getLogger("hepbench")
 
 
-def run_alone(work: Callable[..., Any], *arguments: Any) -> Any:
+def run_alone(work: Callable[..., Any], *arguments: Any, variables: Mapping[str, str] = _NO_VARIABLES) -> Any:
     """Calls a function in one process of its own that has all cores, and returns what it returns.
+
+    Args:
+        work: Takes ``arguments``.
+        arguments: What can be pickled.
+        variables: More variables of the process's environment.
 
     Raises:
         RunFailedError: The function failed, or the process died.
     """
-    (answer,) = _run([(work, arguments, sorted(os.sched_getaffinity(0)), {})])
+    (answer,) = _run([(work, arguments, sorted(os.sched_getaffinity(0)), variables)])
     return answer
 
 
-def run_side_by_side(count: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
+def run_side_by_side(
+    count: int,
+    work: Callable[..., Any],
+    *arguments: Any,
+    variables: Mapping[str, str] = _NO_VARIABLES,
+    barrier: Callable[[], None] = lambda: None,
+) -> list[Any]:
     """Calls a function in several processes, which get equal shares of the cores and meet each other.
 
     Args:
         count: Number of processes.
         work: Takes ``arguments`` and the process's ``Meeting``.
         arguments: What can be pickled.
+        variables: More variables of the environment of each process.
+        barrier: Returns when the processes of other ranks have come to the same meeting.
 
     Returns:
         What the function returns in each process.
 
     Raises:
         RunFailedError: The function failed in one of them, or a process died.
+        Exception: What the barrier raised, because another rank is gone.
     """
     shares = shares_of_cores(sorted(os.sched_getaffinity(0)), count)
-    point = MeetingPoint(count)
+    point = MeetingPoint(count, barrier)
     point.start()
     try:
         return _run(
             [
-                (_meeting_others, (work, arguments), share, point.variables(index))
+                (_meeting_others, (work, arguments), share, {**variables, **point.variables(index)})
                 for index, share in enumerate(shares)
             ],
             point.close,
         )
+    except RunFailedError:
+        # The processes only know that nobody lets them go on.
+        if point.error is not None:
+            raise point.error from None
+        raise
     finally:
         point.close()
 
@@ -95,7 +115,7 @@ def _meeting_others(work: Callable[..., Any], arguments: Sequence[Any]) -> Any:
 
 
 def _run(
-    calls: Sequence[tuple[Callable[..., Any], Sequence[Any], Sequence[int], dict[str, str]]],
+    calls: Sequence[tuple[Callable[..., Any], Sequence[Any], Sequence[int], Mapping[str, str]]],
     on_failure: Callable[[], None] = lambda: None,
 ) -> list[Any]:
     """Runs each call in a process of its own.
@@ -168,7 +188,7 @@ def _answer(
 
 
 @contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     """Sets variables for the processes that the block starts."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)

@@ -2,8 +2,12 @@
 
 The result has ``kernel`` with ``rows``, one for each implementation, ``node``, one for each number of
 processes, ``series``, one for each implementation and number of events, ``environment``, the variables that
-all processes had, and ``machine``, the rates that a roofline needs. An entry that was left out has
-``left_out``, which says why, in place of figures.
+all processes had, ``machine`` and, with a GPU, ``device``, the rates that a roofline needs, and
+``published``, a table of figures from elsewhere. An entry that was left out has ``left_out``, which says why,
+in place of figures.
+
+Of several ranks, rank 0 measures the implementations, and all of them run processes side by side. Times in
+``node`` are those of rank 0's clock then, and ``clock_offsets`` has what was subtracted for each rank.
 """
 
 from __future__ import annotations
@@ -15,19 +19,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
+from benchmarks import backends
 from benchmarks.config import KernelConfig
 from benchmarks.context import Context
 from benchmarks.errors import RunFailedError
-from benchmarks.kernels import worker
+from benchmarks.kernels import figures, worker
 from benchmarks.kernels.processes import ENVIRONMENT, process_counts, run_alone, run_side_by_side
 from benchmarks.kernels.worker import Task
 from benchmarks.machine.memory import memory_available_bytes
+from benchmarks.ranks.clocks import clock_offsets
 from benchmarks.ranks.meeting import Meeting
-from benchmarks.scores import ensemble_seconds, ensembles_per_hour, is_quotable
-from benchmarks.workload import Kernel
+from benchmarks.ranks.place import device_of
+from benchmarks.ranks.world import LONE_WORLD, World
+from benchmarks.workload import Implementation, Kernel
 
 SERIES_EVENTS = (100, 300, 1_000, 3_000, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000)
 SERIES_SHARE = 0.1  # of the length of a repetition, for points of the series
+PROCESS_BYTES = 600_000_000  # of a process for its libraries, or for a context on a GPU
 SAME_FIGURES = 1e-6  # relative difference between implementations of one calculation
 
 T = TypeVar("T")
@@ -50,36 +58,87 @@ class _KernelRun:
         self.config = cast(KernelConfig, context.config)
         self.scored = self.config.implementation
         self.implementations = kernel.implementations()
-        self.fields: dict[str, Any] = {"environment": ENVIRONMENT, "rows": [], "node": [], "series": []}
+        self.variables = self._variables()
+        environment = {**ENVIRONMENT, **self.variables}
+        self.fields: dict[str, Any] = {"environment": environment, "rows": [], "node": [], "series": []}
         context.fields["kernel"] = self.fields
 
     def run(self) -> None:
         """Does all of it; see ``measure``."""
+        # The other ranks are idle meanwhile, and wait for what they need of the scored row.
+        world = self.context.world
+        scored = world.broadcast_value("scored", {} if world.rank else self._measure_rows())
+
+        # What one process does comes first, because all efficiencies refer to it.
+        counts = process_counts(min(world.gather(self._most_processes())))
+        if world.size > 1:
+            place = world.place
+            self.context.fields["distributed"] |= {"launcher": place.launcher, "nodes": place.nodes}
+            self.context.fields["distributed"]["libraries"] = world.libraries()
+            self.fields["clock_offsets"] = clock_offsets(world)
+            if not world.rank:
+                self._measure_node(1, scored, LONE_WORLD)
+            world.barrier()
+        for count in counts:
+            self._measure_node(count, scored, world)
+
+    def _measure_rows(self) -> dict[str, Any]:
+        """Measures all implementations, and returns the row of the one that is scored.
+
+        Raises:
+            RunFailedError: See ``measure``.
+        """
         if reason := self._obstacle(self.scored, self.config.events):
             raise RunFailedError(f"implementation {self.scored}: {reason}")
 
         # The rates come first, because the rows are compared with them.
         self.fields["machine"] = dict(run_alone(worker.rates_of_machine))
+        if self.context.backend.device() == "gpu":
+            rates = run_alone(worker.rates_of_device, self.config, variables=self.variables)
+            self.fields["device"] = dict(rates)
         for names in self._groups():
             for name, entries in self._measure_implementations(names).items():
                 row = self._row(name, entries[self.config.events])
                 self.fields["rows"].append(row)
                 self.fields["series"] += [{"implementation": name, **entry} for entry in entries.values()]
-                self.progress.note(_row_line(row))
+                self.progress.note(figures.row_line(row))
         self._check_figures()
+        self.fields["published"] = self.kernel.published_rows(
+            figures.speed_ups(self.fields["rows"]), self.context.backend.device()
+        )
         scored = self._scored_row()
         self.context.fields["quality"] = dict(scored["quality"])
+        return scored
 
-        for count in process_counts(len(os.sched_getaffinity(0))):
-            node = self._with_copies(partial(self._node, count, scored))
-            self.fields["node"].append(node)
-            self.progress.note(_node_line(node))
+    def _variables(self) -> dict[str, str]:
+        """Returns what all processes of this rank need to use its GPU, and no other; nothing on a CPU."""
+        device = device_of(self.context.world.place) if self.context.backend.device() == "gpu" else None
+        return {} if device is None else {"CUDA_VISIBLE_DEVICES": device}
+
+    def _most_processes(self) -> int:
+        """Returns how many processes this rank has cores and memory for, at least one."""
+        implementation, cores = self.implementations[self.scored], len(os.sched_getaffinity(0))
+        room = self._room(self._is_on_gpu(implementation))
+        if room is None:
+            return cores
+        size = PROCESS_BYTES + implementation.expected_bytes(self.config.events)
+        return min(cores, max(1, room // size))
+
+    def _measure_node(self, count: int, scored: Mapping[str, Any], world: World) -> None:
+        """Measures a number of processes on each rank of a world, which is this one or all."""
+        node = self._with_copies(partial(self._node, count, scored, world))
+        self.fields["node"].append(node)
+        self.progress.note(figures.node_line(node))
 
     def _groups(self) -> Iterator[list[str]]:
-        """Yields the names that share a process: each alone, but for those that need the framework."""
+        """Yields the names that share a process: each alone, but for those that need the framework on a CPU.
+
+        A framework takes seconds to load. On a GPU they are apart all the same, because it says the peak of
+        the device since the process started.
+        """
         with_backend = [name for name, item in self.implementations.items() if item.needs_backend]
         for name, implementation in self.implementations.items():
-            if not implementation.needs_backend:
+            if not implementation.needs_backend or self.context.backend.device() == "gpu":
                 yield [name]
             elif name == with_backend[0]:
                 yield with_backend
@@ -94,8 +153,12 @@ class _KernelRun:
         entries: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in names}
         tasks = []
         for name in names:
-            # The row comes first, so that its first call is the one that compiles.
-            for count in dict.fromkeys((self.config.events, *counts)):
+            # The row comes first, so that its first call is the one that compiles. On a GPU the order is that
+            # of the peaks.
+            order = dict.fromkeys((self.config.events, *counts))
+            if self._is_on_gpu(self.implementations[name]):
+                order = dict.fromkeys(sorted(order))
+            for count in order:
                 expected = self.implementations[name].expected_bytes(count)
                 entry = entries[name][count] = {"events": count, "expected_memory_bytes": expected}
                 if reason := self._obstacle(name, count):
@@ -104,12 +167,12 @@ class _KernelRun:
                     tasks.append(self._task(name, count))
 
         def alone() -> Any:
-            return run_alone(worker.measure_in_turn, tasks, Meeting())
+            return run_alone(worker.measure_in_turn, tasks, Meeting(), variables=self.variables)
 
         if tasks:
             measured = self._with_copies(alone) if self.scored in names else alone()
-            for task, figures in zip(tasks, measured, strict=True):
-                entries[task.name][task.events] |= figures
+            for task, of_task in zip(tasks, measured, strict=True):
+                entries[task.name][task.events] |= of_task
         return entries
 
     def _task(self, name: str, count: int) -> Task:
@@ -131,31 +194,53 @@ class _KernelRun:
             "algorithm": implementation.algorithm,
             **entry,
         }
-        return row if "left_out" in row else {**row, "roofline_share": self._roofline_share(row)}
+        if "left_out" in row:
+            return row
+        on_gpu = self._is_on_gpu(implementation)
+        rates, units = self.fields["device" if on_gpu else "machine"], 1 if on_gpu else row["threads"]
+        return {**row, "roofline_share": figures.roofline_share(row, implementation, rates, units)}
 
-    def _node(self, count: int, scored: Mapping[str, Any]) -> dict[str, Any]:
+    def _is_on_gpu(self, implementation: Implementation) -> bool:
+        return implementation.needs_backend and self.context.backend.device() == "gpu"
+
+    def _node(self, count: int, scored: Mapping[str, Any], world: World) -> dict[str, Any]:
         """Returns what several processes measured side by side, repetition by repetition.
+
+        Args:
+            count: Processes on each rank.
+            scored: Row of what they do.
+            world: The ranks that take part.
 
         Raises:
             RunFailedError: One of them calculated something else than the implementation did alone.
         """
         task = Task(self.kernel, self.config, self.scored, self.config.events, calls=scored["calls"])
-        measured = run_side_by_side(count, worker.measure, task)
-        for figures in (one["figures"] for one in measured):
-            for ours, alone in zip(figures, scored["figures"], strict=True):
+        measured = run_side_by_side(
+            count, worker.measure, task, variables=self.variables, barrier=world.barrier
+        )
+        for losses in (one["figures"] for one in measured):
+            for ours, alone in zip(losses, scored["figures"], strict=True):
                 if not math.isclose(ours, alone, rel_tol=self._allowed_difference(self.scored)):
                     raise RunFailedError(
                         f"{count} processes: expected the loss {alone!r} of one process, got {ours!r}"
                     )
-        first = measured[0]
+
+        # The times of all ranks become those of one clock.
+        offsets = self.fields.get("clock_offsets", [0.0])
+        processes = [
+            {**one, "started_at": [start - offset for start in one["started_at"]]}
+            for of_rank, offset in zip(world.gather(measured), offsets, strict=False)
+            for one in of_rank
+        ]
         return {
-            "processes": count,
-            "calls": first["calls"],
-            "ensembles_per_call": first["ensembles_per_call"],
-            "started_at": [
-                list(times) for times in zip(*(one["started_at"] for one in measured), strict=True)
-            ],
-            "seconds": [list(times) for times in zip(*(one["seconds"] for one in measured), strict=True)],
+            "processes": len(processes),
+            "ranks": world.size,
+            "calls": processes[0]["calls"],
+            "ensembles_per_call": processes[0]["ensembles_per_call"],
+            **{
+                key: [list(times) for times in zip(*(one[key] for one in processes), strict=True)]
+                for key in ("started_at", "seconds")
+            },
         }
 
     def _obstacle(self, name: str, events: int) -> str:
@@ -163,25 +248,31 @@ class _KernelRun:
         implementation = self.implementations[name]
         if implementation.missing:
             return implementation.missing
-        expected, room = implementation.expected_bytes(events), self._room(implementation.needs_backend)
+        if reason := backends.missing_compiler(self.config.backend, implementation.compiler):
+            return reason
+        expected, room = implementation.expected_bytes(events), self._room(self._is_on_gpu(implementation))
         if room is None or expected <= room:
             return ""
         return (
             f"{events} events are expected to take {expected / 1e9:.1f} GB; {room / 1e9:.1f} GB are available"
         )
 
-    def _room(self, on_device: bool) -> int | None:
+    def _room(self, on_gpu: bool) -> int | None:
         """Returns the memory for an implementation, in bytes; None where it is not known."""
-        if on_device and self.context.backend.device() == "gpu":
+        if on_gpu:
             return self.context.backend.device_memory_total_bytes()
-        return memory_available_bytes()
+        room = memory_available_bytes()
+        return None if room is None else room // self.context.world.place.local_size
 
     def _with_copies(self, work: Callable[[], T]) -> T:
         """Does the work beside all copies of the run, and keeps the machine busy until the last has ended."""
         meeting = self.context.meeting
         meeting.meet()
         result = work()
-        meeting.keep_busy(work)
+        if self.context.world.size == 1:
+            meeting.keep_busy(work)
+        else:  # the other ranks would have to work along, and do not know how often
+            meeting.meet()
         return result
 
     def _scored_row(self) -> dict[str, Any]:
@@ -221,28 +312,3 @@ class _KernelRun:
     def _allowed_difference(self, name: str) -> float:
         """Returns the relative difference that the losses of an implementation may have from others."""
         return max(SAME_FIGURES, 100 * self.implementations[name].tolerance)
-
-    def _roofline_share(self, row: dict[str, Any]) -> float | None:
-        """Returns the least time that the rates of the cores allow over the measured time; None on a GPU."""
-        implementation, machine = self.implementations[row["implementation"]], self.fields["machine"]
-        if implementation.needs_backend and self.context.backend.device() == "gpu":
-            return None
-        least = max(
-            implementation.operations_per_event / machine["operations_per_second"],
-            implementation.bytes_per_event / machine["copy_bytes_per_second"],
-        )
-        return float(least * self.config.events / ensemble_seconds(row) / row["threads"])
-
-
-def _row_line(row: dict[str, Any]) -> str:
-    name = row["implementation"]
-    if "left_out" in row:
-        return f"{name}: left out: {row['left_out']}"
-    return f"{name}: {1000 * ensemble_seconds(row):.4g} ms for an ensemble of {row['events']} events"
-
-
-def _node_line(node: dict[str, Any]) -> str:
-    if not is_quotable(node):
-        return f"{node['processes']} processes: not quoted, because they did not start and end together"
-    rates = sorted(ensembles_per_hour(node))
-    return f"{node['processes']} processes: {rates[len(rates) // 2]:.4g} ensembles/h"

@@ -8,6 +8,7 @@ import os
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from benchmarks import backends
@@ -67,7 +68,7 @@ def measure(task: Task, meeting: Meeting) -> dict[str, Any]:
         RunFailedError: A calculation went wrong, or another process did.
         DataError: The data set is damaged.
     """
-    backend = _backend(task) if task.implementation.needs_backend else None
+    backend = _backend(task.config) if task.implementation.needs_backend else None
     drain = (lambda: None) if backend is None else backend.drain
     ensembles = task.implementation.ensembles_per_call
     replicas = range(ensembles)
@@ -91,7 +92,7 @@ def measure(task: Task, meeting: Meeting) -> dict[str, Any]:
 
     started_at, seconds = _timed_repetitions(task.config.repetitions, lambda: repeat(calls), drain, meeting)
     measured = {
-        "threads": 1 if backend is None else _threads(task),
+        "threads": 1 if backend is None else _threads(task.config),
         "build_seconds": building.seconds,
         "compile_seconds": max(0.0, first.seconds - second.seconds),
         "calls": calls,
@@ -143,18 +144,18 @@ def _measure_or_reason(task: Task, meeting: Meeting) -> dict[str, Any]:
 _configured: list[Backend] = []  # a framework can be configured once in a process
 
 
-def _backend(task: Task) -> Backend:
+def _backend(config: KernelConfig) -> Backend:
     """Returns the framework's runtime, on the cores that this process has."""
     if not _configured:
-        backend = backends.load(task.config.backend)
-        backend.configure(dataclasses.replace(task.config, threads=_threads(task)))
+        backend = backends.load(config.backend)
+        backend.configure(dataclasses.replace(config, threads=_threads(config)))
         _configured.append(backend)
     return _configured[0]
 
 
-def _threads(task: Task) -> int:
+def _threads(config: KernelConfig) -> int:
     """Returns how many threads a framework gets in this process."""
-    return min(task.config.threads, len(os.sched_getaffinity(0)))
+    return min(config.threads, len(os.sched_getaffinity(0)))
 
 
 def _timed_repetitions(
@@ -189,27 +190,55 @@ def rates_of_machine() -> Mapping[str, float]:
     """Measures what one core of the machine can do at most: copying, and products of matrices.
 
     Returns:
-        ``copy_bytes_per_second``, bytes read and written, and ``operations_per_second`` in float64.
+        ``copy_bytes_per_second``, bytes read and written, and ``float64_operations_per_second`` and
+        ``float32_operations_per_second``.
     """
     import numpy as np
 
     rng = np.random.default_rng(1)
     source = rng.random(1 << 24)  # 128 MiB, more than caches hold
     target = np.empty_like(source)
-    matrix, product = rng.random((1536, 1536)), np.empty((1536, 1536))
+    rates = {"copy_bytes_per_second": 2 * source.nbytes / _best_seconds(lambda: np.copyto(target, source))}
+    for number in ("float64", "float32"):
+        matrix = rng.random((1536, 1536)).astype(number)
+        product = np.empty_like(matrix)
+        seconds = _best_seconds(partial(np.matmul, matrix, matrix, out=product))
+        rates[f"{number}_operations_per_second"] = 2 * len(matrix) ** 3 / seconds
+    return rates
 
-    def best_seconds(work: Callable[[], Any]) -> float:
-        work()
-        seconds = []
-        for _ in range(5):
-            with EpochTimer(lambda: None) as timer:
-                work()
-            seconds.append(timer.seconds)
-        return min(seconds)
 
-    return {
-        "copy_bytes_per_second": 2 * source.nbytes / best_seconds(lambda: np.copyto(target, source)),
-        "operations_per_second": 2
-        * len(matrix) ** 3
-        / best_seconds(lambda: np.matmul(matrix, matrix, out=product)),
-    }
+def rates_of_device(config: KernelConfig, size: int = 4096) -> Mapping[str, float]:
+    """Measures the same rates on the device of the framework, all of it.
+
+    Args:
+        config: Of the run, without a key that is ``auto``.
+        size: Rows of a matrix. A copy has four times as many numbers.
+    """
+    import numpy as np
+
+    backend, rng = _backend(config), np.random.default_rng(1)
+    source = backend.put(rng.random(4 * size * size))
+
+    # Nothing is certain to be computed but what is fetched.
+    seconds = _best_seconds(lambda: backend.fetch((source + 1.0)[:1]))
+    rates = {"copy_bytes_per_second": 2 * 8 * 4 * size * size / seconds}
+    for number in ("float64", "float32"):
+        matrix = backend.put(rng.random((size, size)).astype(number))
+        seconds = _best_seconds(partial(_product, backend, matrix))
+        rates[f"{number}_operations_per_second"] = 2 * size**3 / seconds
+    return rates
+
+
+def _product(backend: Backend, matrix: Any) -> Any:
+    return backend.fetch((matrix @ matrix)[:1, :1])
+
+
+def _best_seconds(work: Callable[[], Any]) -> float:
+    """Returns the shortest time of five, in seconds."""
+    work()
+    seconds = []
+    for _ in range(5):
+        with EpochTimer(lambda: None) as timer:
+            work()
+        seconds.append(timer.seconds)
+    return min(seconds)

@@ -123,10 +123,16 @@ class MeetingPoint(threading.Thread):
 
     Args:
         size: Number of copies.
+        barrier: Returns when those that meet at other points may go on, too. It is called in this thread.
+
+    Attributes:
+        error: What the barrier raised, and None as long as it did not. The point is closed then.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, barrier: Callable[[], None] = lambda: None) -> None:
         super().__init__(name="meeting point", daemon=True)
+        self._barrier = barrier
+        self.error: Exception | None = None
         self._name, self._size = f"hepbench-{secrets.token_hex(8)}", size
         self._server = socket.socket(socket.AF_UNIX)
         self._server.bind(_address(self._name))
@@ -163,10 +169,15 @@ class MeetingPoint(threading.Thread):
                 self._present = {*self._present, index}
                 self._since = self._since or time.monotonic()
             while self._gather():
+                try:
+                    self._barrier()
+                except Exception as error:
+                    self.error = error
+                    return self.close()
                 for connection in self._connections.values():
                     connection.sendall(_GO)
         except (OSError, ValueError):  # closed from outside
-            return
+            return None
 
     def _gather(self) -> bool:
         """Waits for all copies. Returns False when a copy has left: it ended, and no meeting can follow."""

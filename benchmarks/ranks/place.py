@@ -292,6 +292,12 @@ def handles_of(place: Place) -> dict[int, Any]:
     return dict([gpus[place.local_rank % len(gpus)]] if gpus else [])
 
 
+def device_of(place: Place) -> str | None:
+    """Returns the GPU of ``handles_of`` as CUDA names it, for processes that share it; None without one."""
+    devices = nvml.assignable_devices()
+    return devices[place.local_rank % len(devices)] if devices else None
+
+
 def handles_of_node(place: Place) -> dict[int, Any]:
     """Returns the GPUs that the ranks of this node use, one each, as far as this process sees them."""
     return dict(list(nvml.visible_handles().items())[: place.local_size])

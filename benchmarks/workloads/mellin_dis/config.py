@@ -16,9 +16,13 @@ IMPLEMENTATIONS = (
     "chunked",
     "compiled",
     "eager",
+    "eager_complex64",
     "graph",
+    "graph_complex64",
     "xla",
     "xla_complex64",
+    "pairs",
+    "pairs_complex64",
     "gradient",
     "kernel_matrix",
 )
@@ -42,7 +46,7 @@ class MellinConfig(KernelConfig):
     )
     implementation: str = option(
         "auto",
-        "the implementation that is scored; auto: compiled on a CPU, xla on a GPU",
+        "the implementation that is scored; auto: compiled on a CPU, pairs on a GPU",
         choices=("auto", *IMPLEMENTATIONS),
     )
     max_deviation: float = option(
@@ -69,7 +73,7 @@ class MellinConfig(KernelConfig):
         config = super().with_auto_resolved(device, room)
         if config.implementation != "auto":
             return config
-        return dataclasses.replace(config, implementation="xla" if device == "gpu" else "compiled")
+        return dataclasses.replace(config, implementation="pairs" if device == "gpu" else "compiled")
 
     def expected_memory_bytes(self) -> int:
         """Returns the peak memory that a run is expected to take, in bytes.

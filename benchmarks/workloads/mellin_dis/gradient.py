@@ -23,7 +23,11 @@ from benchmarks.workloads.mellin_dis.partons import (
     beta_moments,
     input_moments,
 )
-from benchmarks.workloads.mellin_dis.tensors import TensorCrossSections
+from benchmarks.workloads.mellin_dis.tensors import (
+    event_factors,
+    make_constants,
+    structure_functions,
+)
 
 
 def moment_derivatives(partons: Partons, n: np.ndarray) -> np.ndarray:
@@ -101,15 +105,21 @@ class LossGradient:
 
     def __init__(self, ensembles: Ensembles, backend: Any, xla: bool) -> None:
         self._ensembles, self._backend = ensembles, backend
-        tensors = TensorCrossSections(ensembles.theory, ensembles.x, ensembles.q2, "complex128")
-        f2_factor, fl_factor = (ops.convert_to_tensor(factor[0]) for factor in tensors.factors)
-        log_data = ops.convert_to_tensor(ensembles.log_data)
+        x, q2 = ensembles.x, ensembles.q2
+        f2_factor, fl_factor = event_factors(x, q2)
+        self._constants = backend.put(
+            (
+                make_constants(ensembles.theory, x, q2, "complex128"),
+                (f2_factor[0], fl_factor[0], ensembles.log_data),
+            )
+        )
 
-        def loss(parts: Tensor, weights: Tensor) -> Tensor:
+        def loss(parts: Tensor, weights: Tensor, constants: Any) -> Tensor:
+            numbers, (of_f2, of_fl, log_data) = constants
             modes = ops.cast(parts[0], "complex128") + 1j * ops.cast(parts[1], "complex128")
-            f2, fl = ops.unstack(tensors(modes), 2)
-            differences = ops.log(f2_factor * f2 + fl_factor * fl) - log_data
-            return ops.sum(differences * differences * weights) / (2 * len(ensembles.x))
+            f2, fl = ops.unstack(structure_functions(modes, *numbers), 2)
+            differences = ops.log(of_f2 * f2 + of_fl * fl) - log_data
+            return ops.sum(differences * differences * weights) / (2 * len(x))
 
         self._value_and_gradient: Callable[..., Any] = backend.value_and_gradient(loss, xla)
 
@@ -124,7 +134,7 @@ class LossGradient:
         modes = theory.modes(input_moments(partons, theory.contour.nodes))
         parts = np.stack([modes.real, modes.imag])
         value, gradient = self._value_and_gradient(
-            self._backend.put(parts), self._backend.put(weights.astype(float))
+            self._backend.put(parts), self._backend.put(weights.astype(float)), self._constants
         )
 
         # The modes are linear in the moments, and so in their derivatives.

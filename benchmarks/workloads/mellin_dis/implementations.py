@@ -26,7 +26,7 @@ GRADIENT = "gradient"
 NODES = 136
 ARRAYS = 15  # complex arrays of (events, nodes) that exist at the same time, at most
 PASSES = 130  # such arrays that the operations on an event read or write
-# Of an event at one node: four complex exponentials of 76 operations each, and 190 multiplications and
+# Of an event at one node: four complex exponentials of 76 operations each, and 153 multiplications and
 # additions.
 OPERATIONS = 4 * 76 + 153
 MATRIX_INPUTS = 64  # that the kernel matrix is multiplied by at once
@@ -64,11 +64,11 @@ def _kernel_matrix(theory: Theory, x: np.ndarray, q2: np.ndarray, _backend: Any)
     return lambda moments: multiply(matrix, moments)
 
 
-def _by_backend(dtype: str, compiled: bool, xla: bool) -> Factory:
+def _by_backend(dtype: str, compiler: str = "", in_pairs: bool = False) -> Factory:
     def make(theory: Theory, x: np.ndarray, q2: np.ndarray, backend: Any) -> Calculation:
         from benchmarks.workloads.mellin_dis.tensors import make_calculation
 
-        return cast(Calculation, make_calculation(theory, x, q2, backend, dtype, compiled, xla))
+        return cast(Calculation, make_calculation(theory, x, q2, backend, dtype, compiler, in_pairs))
 
     return make
 
@@ -78,17 +78,46 @@ FACTORIES: Mapping[str, Factory] = {
     "vectorised": _vectorised,
     "chunked": _chunked,
     "compiled": _compiled,
-    "eager": _by_backend("complex128", compiled=False, xla=False),
-    "graph": _by_backend("complex128", compiled=True, xla=False),
-    "xla": _by_backend("complex128", compiled=True, xla=True),
-    "xla_complex64": _by_backend("complex64", compiled=True, xla=True),
-    GRADIENT: _by_backend("complex128", compiled=True, xla=True),  # its cross sections; see the workload
+    "eager": _by_backend("complex128"),
+    "eager_complex64": _by_backend("complex64"),
+    "graph": _by_backend("complex128", "graph"),
+    "graph_complex64": _by_backend("complex64", "graph"),
+    "xla": _by_backend("complex128", "xla"),
+    "xla_complex64": _by_backend("complex64", "xla"),
+    # By XLA, or by the framework's own compiler where there is no XLA.
+    "pairs": _by_backend("complex128", "xla", in_pairs=True),
+    "pairs_complex64": _by_backend("complex64", "xla", in_pairs=True),
+    GRADIENT: _by_backend("complex128"),  # its cross sections; see the workload
     "kernel_matrix": _kernel_matrix,
 }
 
 _ARRAY_BYTES = 16 * NODES  # of one event in a complex array
 _MATRIX_BYTES = len(TARGETS) * 2 * MOMENTS * NODES * 8  # of one event in the kernel matrix
 _SAME = "the same operations"
+_COMPILED = {
+    "eager": "one operation after the other",
+    "graph": "compiled by the framework",
+    "xla": "compiled by XLA",
+    "pairs": "as pairs of real numbers, compiled by XLA, or by the framework where it has no XLA",
+}
+
+
+def _of_framework(name: str, dtype: str) -> Implementation:
+    """Returns a form in ``keras.ops``, by its name in ``_COMPILED`` and the numbers that it works on."""
+    parts = 2 if dtype == "complex64" else 1
+    is_fused = name in ("xla", "pairs")
+    arrays = ARRAYS if is_fused else 2 * ARRAYS
+    return Implementation(
+        description=f"keras.ops in {dtype}, {_COMPILED[name]}",
+        algorithm=_SAME,
+        expected_bytes=lambda events: (arrays * _ARRAY_BYTES // parts + _EVENT_BYTES) * events,
+        operations_per_event=float(OPERATIONS * NODES),
+        number="float32" if dtype == "complex64" else "float64",
+        bytes_per_event=0.0 if is_fused else PASSES * _ARRAY_BYTES / parts,
+        tolerance=1e-4 if dtype == "complex64" else 5e-9,
+        needs_backend=True,
+        compiler=name if name in ("graph", "xla") else "",
+    )
 
 
 def implementations() -> Mapping[str, Implementation]:
@@ -121,39 +150,13 @@ def implementations() -> Mapping[str, Implementation]:
             operations_per_event=operations,
             missing="" if find_spec("numba") else "Numba is not installed; pip install '.[kernels]'",
         ),
-        "eager": Implementation(
-            description="keras.ops in complex128, one operation after the other",
-            algorithm=_SAME,
-            expected_bytes=lambda events: (2 * ARRAYS * _ARRAY_BYTES + _EVENT_BYTES) * events,
-            operations_per_event=operations,
-            bytes_per_event=float(PASSES * _ARRAY_BYTES),
-            needs_backend=True,
-        ),
-        "graph": Implementation(
-            description="keras.ops in complex128, compiled by the framework",
-            algorithm=_SAME,
-            expected_bytes=lambda events: (2 * ARRAYS * _ARRAY_BYTES + _EVENT_BYTES) * events,
-            operations_per_event=operations,
-            bytes_per_event=float(PASSES * _ARRAY_BYTES),
-            needs_backend=True,
-        ),
-        "xla": Implementation(
-            description="keras.ops in complex128, compiled by XLA",
-            algorithm=_SAME,
-            expected_bytes=lambda events: (ARRAYS * _ARRAY_BYTES + _EVENT_BYTES) * events,
-            operations_per_event=operations,
-            needs_backend=True,
-        ),
-        "xla_complex64": Implementation(
-            description="keras.ops in complex64, compiled by XLA",
-            algorithm=_SAME,
-            expected_bytes=lambda events: (ARRAYS * _ARRAY_BYTES // 2 + _EVENT_BYTES) * events,
-            operations_per_event=operations,
-            tolerance=1e-4,
-            needs_backend=True,
-        ),
+        **{
+            f"{name}{suffix}": _of_framework(name, dtype)
+            for name in ("eager", "graph", "xla", "pairs")
+            for suffix, dtype in (("", "complex128"), ("_complex64", "complex64"))
+        },
         GRADIENT: Implementation(
-            description="keras.ops in complex128, value and gradient of the loss, compiled by XLA",
+            description="keras.ops in complex128, value and gradient of the loss, by XLA where there is XLA",
             algorithm="the same operations and their derivatives",
             expected_bytes=lambda events: (2 * ARRAYS * _ARRAY_BYTES + _EVENT_BYTES) * events,
             operations_per_event=3 * operations,

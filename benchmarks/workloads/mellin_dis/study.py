@@ -32,6 +32,8 @@ ROWS: Mapping[str, Row] = {
     "PyTorch on a GPU": Row(24.49, 11.99),
     "CUDA": Row(897.5, 5.25),
 }
+# The implementation here that is nearest to a row.
+NEAREST = {"vectorised NumPy": "vectorised", "C++": "compiled", "PyTorch on a GPU": "eager", "CUDA": "pairs"}
 THREADS = {16: 16.0, 32: 33.28, 64: 56.96, 128: 99.84}  # speed-ups on a CPU, by the number of threads
 RANKS_ON_ONE_GPU = (7, 2.75)  # seven ranks on one GPU are 2.75 times as fast as one
 
@@ -66,3 +68,35 @@ def efficiency(speed_up: float, workers: int) -> float:
 def node_ratio(cpu_speed_up: float, gpus: int, gpu_speed_up: float) -> float:
     """Returns the speed of a node's CPUs over that of its GPUs, both in multiples of the same unit."""
     return cpu_speed_up / (gpus * gpu_speed_up)
+
+
+def rows_beside(speed_ups: Mapping[str, float], device: str) -> list[list[str]]:
+    """Returns the study's table beside our speed-ups, with its header.
+
+    The last column is what the study's job would take if its kernel became as fast as ours.
+
+    Args:
+        speed_ups: Of our implementations against the loop, by name.
+        device: Where a framework computed, ``cpu`` or ``gpu``.
+    """
+    table = [
+        [
+            *("published study", "kernel", "whole job", "[h]", "by Amdahl's law"),
+            *("here", "kernel", "by Amdahl's law"),
+        ]
+    ]
+    for name, row in ROWS.items():
+        cells = [
+            f"{row.speed_up:g}",
+            f"{end_to_end_speed_up(row):.2f}",
+            f"{row.hours:.2f}",
+            f"{amdahl_hours(row.speed_up):.2f}",
+        ]
+        nearest = NEAREST[name]
+        if nearest not in speed_ups or (name == "CUDA" and device != "gpu"):
+            table.append([name, *cells, "-", "-", "-"])
+            continue
+        ours = speed_ups[nearest]
+        place = f"{nearest}, {device}" if name in ("PyTorch on a GPU", "CUDA") else nearest
+        table.append([name, *cells, place, f"{ours:.4g}", f"{amdahl_hours(ours):.2f}"])
+    return table

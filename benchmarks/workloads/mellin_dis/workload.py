@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.workload import Implementation
-from benchmarks.workloads.mellin_dis import check_values
+from benchmarks.workloads.mellin_dis import check_values, study
 from benchmarks.workloads.mellin_dis.config import MellinConfig
 from benchmarks.workloads.mellin_dis.cross_section import make_theory
 from benchmarks.workloads.mellin_dis.ensembles import make_ensembles
@@ -66,6 +66,10 @@ class MellinWorkload:
         moments = input_moments(partons, theory.contour.nodes)
         calculate = FACTORIES[name](theory, check_values.X, check_values.Q2, backend)
         return {"deviation": check_values.largest_deviation(calculate(moments[None])[0])}
+
+    def published_rows(self, speed_ups: Mapping[str, float], device: str) -> list[list[str]]:
+        """Returns the table of the published study beside the speed-ups of a run."""
+        return study.rows_beside(speed_ups, device)
 
 
 WORKLOAD = MellinWorkload()

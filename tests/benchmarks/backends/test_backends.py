@@ -11,8 +11,11 @@ import pytest
 from benchmarks import backends
 from benchmarks.config import BACKENDS
 from benchmarks.errors import UsageError
+from benchmarks.workloads.mellin_dis.config import PRESETS as KERNELS
 from benchmarks.workloads.mlpf.config import PRESETS
 from tests.command import ROOT, environment
+
+KERNEL = KERNELS["smoke"]
 
 
 def config(**changes: str) -> object:
@@ -54,6 +57,27 @@ def test_what_a_backend_cannot_have_is_refused_by_name(changes: dict[str, str], 
     with pytest.raises(UsageError) as refusal:
         backends.restrict(config(**changes), 1)
     assert str(refusal.value) == line
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_kernel_computes_in_float64_on_every_backend(backend: str) -> None:
+    config = backends.restrict(dataclasses.replace(KERNEL, backend=backend), 1)
+    assert config.precision == "float64"
+
+
+@pytest.mark.parametrize(
+    ("backend", "compiler", "reason"),
+    [
+        ("tensorflow", "graph", ""),
+        ("tensorflow", "xla", ""),
+        ("jax", "xla", ""),
+        ("jax", "graph", "JAX has no compiler but XLA"),
+        ("torch", "", ""),
+        ("torch", "xla", "PyTorch itself has no XLA"),
+    ],
+)
+def test_a_backend_says_why_it_lacks_a_compiler(backend: str, compiler: str, reason: str) -> None:
+    assert backends.missing_compiler(backend, compiler) == reason
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])

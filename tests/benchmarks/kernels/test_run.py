@@ -7,19 +7,29 @@ import dataclasses
 import os
 import re
 from collections.abc import Iterator
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from benchmarks.errors import UsageError
+from benchmarks import report
+from benchmarks.context import Context
 from benchmarks.kernels import worker
+from benchmarks.kernels.run import _KernelRun
+from benchmarks.machine import nvml
 from benchmarks.progress import Progress
+from benchmarks.ranks.meeting import Meeting
+from benchmarks.ranks.place import Place
+from benchmarks.ranks.world import World
 from benchmarks.result import RunResult
 from benchmarks.runner import run
 from benchmarks.scores import account
+from benchmarks.workload import Implementation, Kernel, load
 from hepscore_adapter.summary import summary
 from hepscore_adapter.validate import validate_summary
 from tests import line, squares
+from tests.benchmarks.machine.fake_nvml import FakeNvml
+from tests.squares import workload as squares_workload
 
 RATES_OF_MACHINE = worker.rates_of_machine  # the real one, before it is replaced
 
@@ -75,7 +85,7 @@ def test_the_scores_are_made_of_the_repetitions(finished: RunResult) -> None:
 def test_the_rates_of_the_machine_are_those_of_a_processor() -> None:
     rates = RATES_OF_MACHINE()
     assert 1e8 < rates["copy_bytes_per_second"] < 1e13
-    assert 1e8 < rates["operations_per_second"] < 1e15
+    assert 1e8 < rates["float64_operations_per_second"] < rates["float32_operations_per_second"] < 1e15
 
 
 def test_every_number_of_processes_does_the_same_work(finished: RunResult) -> None:
@@ -106,9 +116,9 @@ def test_the_summary_is_valid_and_a_changed_figure_is_refused(finished: RunResul
 
 
 def test_the_quality_is_that_of_the_scored_implementation(finished: RunResult) -> None:
-    report = account(dataclasses.replace(finished, quality={"deviation": 0.05}))
-    assert report.shortfall.startswith(f"expected the quality of {finished.config['implementation']}, ")
-    assert report.scores == {}
+    judged = account(dataclasses.replace(finished, quality={"deviation": 0.05}))
+    assert judged.shortfall.startswith(f"expected the quality of {finished.config['implementation']}, ")
+    assert judged.scores == {}
 
 
 def test_more_processes_or_repetitions_than_were_measured_are_no_score(finished: RunResult) -> None:
@@ -123,6 +133,11 @@ def test_more_processes_or_repetitions_than_were_measured_are_no_score(finished:
         )
 
 
+def test_published_figures_stand_beside_those_of_the_run(finished: RunResult) -> None:
+    assert finished.kernel["published"][1] == ["1 square", "loop, vectorised, spare on cpu"]
+    assert "1 square" in report.table([("here", finished)])
+
+
 def test_the_record_survives_a_file(finished: RunResult) -> None:
     assert RunResult.from_dict(finished.to_dict()).kernel == finished.kernel
 
@@ -135,11 +150,11 @@ def test_a_node_that_was_not_together_is_not_quoted(finished: RunResult) -> None
     kernel["node"] = [kernel["node"][0], apart]
     assert account(dataclasses.replace(finished, kernel=kernel)).work["processes"] == 1
     kernel["node"] = [apart]
-    report = account(dataclasses.replace(finished, kernel=kernel))
-    assert report.shortfall == "expected processes that start and end together, got none"
+    judged = account(dataclasses.replace(finished, kernel=kernel))
+    assert judged.shortfall == "expected processes that start and end together, got none"
     apart["started_at"] = [[0.0, 1.0]] * 2
-    report = account(dataclasses.replace(finished, kernel=kernel))
-    assert report.scores["node"].spread.median == pytest.approx(3600 * 4 * 10**6 / 11)
+    judged = account(dataclasses.replace(finished, kernel=kernel))
+    assert judged.scores["node"].spread.median == pytest.approx(3600 * 4 * 10**6 / 11)
 
 
 def test_what_does_not_fit_or_is_missing_is_left_out_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,9 +171,65 @@ def test_what_does_not_fit_or_is_missing_is_left_out_by_name(monkeypatch: pytest
     assert {entry["events"] for entry in result.kernel["series"]} == {3, 100, 300, 1000, 3000}
 
 
-def test_several_ranks_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"squares: expected one rank, got 2; .* start one run on each node"):
-        squares.PRESETS["smoke"].for_ranks(2)
+def test_there_are_as_many_processes_as_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process takes 600 MB, and its events next to nothing."""
+    monkeypatch.setattr("benchmarks.kernels.run.memory_available_bytes", lambda: 1_300_000_000)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(16)))
+    measurement = kernel_run(device="cpu")
+    assert measurement._most_processes() == 2
+    monkeypatch.setattr("benchmarks.kernels.run.memory_available_bytes", lambda: 5)
+    assert measurement._most_processes() == 1
+    monkeypatch.setattr("benchmarks.kernels.run.memory_available_bytes", lambda: None)
+    assert measurement._most_processes() == 16
+
+
+def kernel_run(device: str, **place: int) -> Any:
+    """The measurement of the squares on a backend that says what its device is."""
+    squares_config = squares.configured().config.with_auto_resolved(device, None)
+    backend = SimpleNamespace(device=lambda: device, device_memory_total_bytes=lambda: 3_000_000_000)
+    world = World(Place(**place))
+    parts = {"progress": None, "world": world, "meeting": Meeting(), "fields": {}}
+    context = SimpleNamespace(backend=backend, config=squares_config, **parts)
+    return _KernelRun(cast(Context, context), cast(Kernel, load("squares")))
+
+
+def test_processes_share_the_gpu_of_their_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeNvml(4).install(monkeypatch)
+    second = {"rank": 1, "size": 2, "local_rank": 1, "local_size": 2}
+    device = nvml.assignable_devices()[1]
+    assert kernel_run("gpu", **second).variables == {"CUDA_VISIBLE_DEVICES": device}
+    assert kernel_run("gpu", **second).fields["environment"]["CUDA_VISIBLE_DEVICES"] == device
+    assert kernel_run("cpu", **second).variables == {}
+
+
+def test_on_a_gpu_each_implementation_has_a_process_and_the_events_rise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The device's peak is that since the process started."""
+    FakeNvml(1).install(monkeypatch)
+    seen: list[list[int]] = []
+
+    def note(_work: Any, tasks: list[Any], _meeting: Any, **_: Any) -> list[dict[str, Any]]:
+        seen.append([task.events for task in tasks])
+        return [{} for _ in tasks]
+
+    monkeypatch.setattr("benchmarks.kernels.run.run_alone", note)
+    monkeypatch.setattr(
+        squares_workload.SquaresWorkload,
+        "implementations",
+        lambda _: {
+            name: Implementation(name, "same", lambda _: 8, 3.0, needs_backend=True) for name in squares.NAMES
+        },
+    )
+    for device, groups, order in (
+        ("gpu", 3, [100, 300, 1000, 3000]),
+        ("cpu", 1, [1000, 100, 300, 3000] * 3),
+    ):
+        measurement = kernel_run(device)
+        measurement.config = dataclasses.replace(measurement.config, events=1000, series_events=3000)
+        assert len(list(measurement._groups())) == groups
+        measurement._measure_implementations(next(measurement._groups()))
+        assert seen[-1] == order
 
 
 def test_a_scored_implementation_that_is_missing_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

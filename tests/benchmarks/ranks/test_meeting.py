@@ -117,3 +117,24 @@ def test_a_copy_that_leaves_or_a_point_that_closes_ends_the_waiting(
     assert failed == ["the copies' meeting point is gone: another copy failed"]
     with pytest.raises(RunFailedError, match="meeting point is gone"):
         meeting_from_environment(point.variables(1))
+
+
+def test_copies_go_on_when_those_of_another_point_do() -> None:
+    """The barrier lets the first meeting go, and breaks at the second."""
+    calls: list[str] = []
+
+    def barrier() -> None:
+        calls.append("barrier")
+        if len(calls) > 1:
+            raise ConnectionError("the other point is gone")
+
+    point = MeetingPoint(1, barrier)
+    point.start()
+    copy = meeting_from_environment(point.variables(0))
+    assert calls == []
+    copy.meet()
+    assert calls == ["barrier"]
+    with pytest.raises(RunFailedError, match="meeting point is gone"):
+        copy.meet()
+    assert str(point.error) == "the other point is gone"
+    copy.close()

@@ -11,11 +11,13 @@ from contextlib import suppress
 import pytest
 
 from benchmarks.errors import UsageError
+from benchmarks.machine import nvml
 from benchmarks.ranks.place import (
     ALONE,
     LOOPBACK,
     Place,
     address_towards,
+    device_of,
     first_host,
     handles_of,
     handles_of_node,
@@ -375,6 +377,8 @@ def test_a_process_has_one_gpu(
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert list(handles_of(place)) == used
     assert list(handles_of_node(place)) == of_node
+    device = device_of(place)
+    assert device == (nvml.read("nvmlDeviceGetUUID", used[0]) if used else None)
 
 
 def test_the_parent_is_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:

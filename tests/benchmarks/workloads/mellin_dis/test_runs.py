@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.backends import REGISTRY
 from benchmarks.result import read_result
 from benchmarks.workloads.mellin_dis.config import IMPLEMENTATIONS
 from benchmarks.workloads.mellin_dis.events import sample_events
@@ -68,3 +69,39 @@ def test_a_parameter_outside_its_range_ends_the_run_with_one_line(data_cache: Pa
     assert line.startswith("hepbench: failed: parameter ")
     assert "lower --set parameter_spread" in line
     assert not (tmp_path / "run" / "mellin_dis_summary.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=pytest.mark.exhaustive)])
+def test_a_run_on_another_backend_names_the_forms_that_it_lacks(
+    backend: str, data_cache: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip(backend, reason=f"no {REGISTRY[backend].title}: {REGISTRY[backend].install}")
+    assert data_cache.exists()
+    answer = hepbench(*SMALL, "--set=series_events=200", "--backend", backend, f"--output={tmp_path}/run")
+    assert answer.returncode == 0, answer.stderr
+    result = read_result(tmp_path / "run" / "result.json")
+    validate_summary(read(tmp_path / "run" / "mellin_dis_summary.json"), result)
+    reasons = {row["implementation"]: row.get("left_out") for row in result.kernel["rows"]}
+    assert tuple(reasons) == IMPLEMENTATIONS
+    for name, reason in reasons.items():
+        lacking = REGISTRY[backend].no_compiler.get(name.removesuffix("_complex64"))
+        assert reason == lacking, name
+        assert lacking is None or f"left out: {name}: {lacking}" in answer.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.horovod
+def test_two_ranks_are_measured_together(data_cache: Path, tmp_path: Path) -> None:
+    pytest.importorskip("horovod", reason="several ranks need Horovod (make horovod)")
+    assert data_cache.exists()
+    answer = hepbench(
+        *SMALL,
+        *("--set=series_events=200", "--set=repetition_seconds=0.3", "--ranks=2"),
+        f"--output={tmp_path}/run",
+    )
+    assert answer.returncode == 0, answer.stderr
+    result = read_result(tmp_path / "run" / "result.json")
+    validate_summary(read(tmp_path / "run" / "mellin_dis_summary.json"), result)
+    assert [node["processes"] for node in result.kernel["node"]][:2] == [1, 2]
+    assert result.kernel["node"][1]["ranks"] == result.world_size == 2
