@@ -1,6 +1,6 @@
 """The program of the images: the command line with which hep-score starts a workload of HEPscore.
 
-It trains the workload on the data of its image, in one copy or in several side by side, and leaves in the
+It runs the workload on the data of its image, in one copy or in several side by side, and leaves in the
 results folder what hep-workloads leave:
 
 =============================== ======================================================================
@@ -49,9 +49,9 @@ SHARE = click.IntRange(1, 4096)
 
 # Options of the workload, which --extra-args may contain as well.
 WORKLOAD_OPTIONS = [
-    click.Option(["--preset"], help="Size of the training [default: the first of the list below]."),
-    click.Option(["--epochs"], help="Passes over the training events, warm-up included."),
-    click.Option(["--batch-size"], help="Events per step."),
+    click.Option(["--preset"], help="Size of the run [default: the first of the list below]."),
+    click.Option(["--epochs"], help="Passes over the training events, warm-up included; of trainings only."),
+    click.Option(["--batch-size"], help="Events per step, of trainings only."),
     click.Option(
         ["-M", "--mode"],
         type=click.Choice(["gpu", "cpu"]),
@@ -61,7 +61,9 @@ WORKLOAD_OPTIONS = [
     click.Option(["--gpus"], type=SHARE, help="GPUs of each copy, one rank on each and never fewer."),
     click.Option(["--n-gpus"], type=SHARE, help="The same as --gpus."),
     click.Option(["--device"], type=click.Choice([*DEVICES]), help="The same as --mode gpu or --mode cpu."),
-    click.Option(["--precision"], help="float32, float64, mixed_bfloat16 or mixed_float16."),
+    click.Option(
+        ["--precision"], help="float32, float64, mixed_bfloat16 or mixed_float16; a kernel: float64."
+    ),
     click.Option(["--seed"], help="Seed of the initial weights and of all random numbers."),
 ]
 IMAGE_OPTIONS = [
@@ -88,7 +90,9 @@ IMAGE_OPTIONS = [
         help="CPU threads of a copy, or of each of its ranks on GPUs [default: the cores shared out].",
     ),
     click.Option(
-        ["-e", "--events"], type=COUNT, help="Training events per thread and epoch [default: the preset's]."
+        ["-e", "--events"],
+        type=COUNT,
+        help="Events per thread and epoch, of trainings only [default: the preset's].",
     ),
     click.Option(
         ["-n", "--ncores"], type=SHARE, help="Cores for all copies together [default: all usable ones]."

@@ -135,6 +135,11 @@ def make_plan(image: Image, options: Mapping[str, Any]) -> Plan:
     identifiers = () if mode == "cpu" else _gpu_identifiers(copies, gpus)
     flags = {key: options[key] for key in CONFIGURATION if options[key] is not None} | {"threads": threads}
 
+    # Some options of an image are for trainings only, and an option without effect would be a lie.
+    for key in flags:
+        if not hasattr(base, key):
+            as_training(base, f"--{key.replace('_', '-')}")
+
     # The configuration is resolved here as well, to refuse now what the copies would refuse.
     config = resolve(preset, base, flags=flags).config.for_ranks(gpus or 1)
     arguments = [image.workload, f"--preset={preset}", f"--data={image.data / preset}"]

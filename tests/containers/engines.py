@@ -26,6 +26,7 @@ HARD = (
 SMALL = {
     "mlpf": ("--epochs", "2"),
     "gnn_tracking": ("--epochs", "7"),
+    "mellin_dis": (),
 }
 
 

@@ -88,6 +88,36 @@ def test_the_other_workload_conforms_with_apptainer(tmp_path: Path) -> None:
     conformance.c7_what_is_not_understood_is_refused(SifImage("gnn_tracking"), tmp_path)
 
 
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(
+            case,
+            id=case.__name__,
+            marks=() if case is conformance.c1_the_default_load else pytest.mark.exhaustive,
+        )
+        for case in conformance.CASES_OF_KERNELS
+    ],
+)
+def test_a_kernel_conforms_with_docker(case: Case, tmp_path: Path) -> None:
+    need_docker_image("mellin_dis")
+    case(DockerImage("mellin_dis"), tmp_path)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    "case",
+    [
+        conformance.c1_the_default_load,
+        conformance.c7_what_is_not_understood_is_refused,
+        conformance.c18_a_signal_ends_it,
+    ],
+)
+def test_a_kernel_conforms_with_apptainer(case: Case, tmp_path: Path) -> None:
+    need_sif("mellin_dis")
+    case(SifImage("mellin_dis"), tmp_path)
+
+
 def test_a_gpu_that_is_not_there_is_refused_although_apptainer_says_nothing(tmp_path: Path) -> None:
     need_sif("mlpf")
     conformance.c9_no_falling_back_to_the_cpu(SifImage("mlpf", more=("--nv",)), tmp_path)

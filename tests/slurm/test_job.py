@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from benchmarks.result import read_result
+from benchmarks.scores import is_quotable
 from tests.command import hepbench, names, read, refused
 from tests.containers.engines import need_sif
 
@@ -138,3 +140,28 @@ def test_a_partition_that_does_not_exist(image: Path, tmp_path: Path) -> None:
     assert message.startswith("sbatch refused the job: ")
     assert "invalid partition" in message.lower()
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.exhaustive
+def test_a_kernel_on_two_ranks_starts_and_ends_together(image: Path, tmp_path: Path) -> None:
+    """The ranks of a kernel run processes side by side, and the number of all of them is quoted."""
+    assert image.exists()
+    output = tmp_path / "o"
+    answer = hepbench(
+        *("submit", "mellin_dis", "--ranks-per-node=2", "--time=30", "--image", need_sif("mellin_dis")),
+        *("--output", output),
+        cwd=tmp_path,
+    )
+    assert answer.returncode == 0, answer.stderr
+    job = answer.stdout.split()[1]
+    log = tmp_path / f"slurm-{job}.out"
+    try:
+        wait(lambda: has_ended(job), log)
+    finally:
+        subprocess.run(["scancel", job], capture_output=True, check=False)
+    assert "mellin_dis_summary.json" in names(output), log.read_text()
+    result = read_result(output / "result.json")
+    assert (result.status, result.world_size, result.distributed["launcher"]) == ("ok", 2, "srun")
+    together = [node for node in result.kernel["node"] if node["ranks"] == 2]
+    assert together
+    assert all(is_quotable(node) for node in together)

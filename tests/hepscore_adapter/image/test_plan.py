@@ -15,6 +15,7 @@ from benchmarks.machine import nvml
 from benchmarks.machine.topology import ordered_cores
 from hepscore_adapter.image.entrypoint import parse
 from hepscore_adapter.image.plan import Image, Plan, make_plan
+from tests import squares
 from tests.line import PRESETS, LineConfig, register
 
 IMAGE = Image("line", ("eight", "slow"), Path("/data"))
@@ -343,3 +344,36 @@ def test_an_image_says_what_is_in_it() -> None:
         "expected HEPBENCH_WORKLOAD and HEPBENCH_PRESETS in the environment, which the images set; "
         "outside of an image use `hepbench run`"
     )
+
+
+def planned_kernel(*arguments: str) -> Plan:
+    return make_plan(Image("squares", ("smoke",), Path("/data")), parse(list(arguments)))
+
+
+@pytest.fixture
+def _squares(monkeypatch: pytest.MonkeyPatch) -> None:
+    squares.register(monkeypatch)
+
+
+@pytest.mark.usefixtures("_squares")
+def test_a_kernel_takes_the_options_that_are_not_of_trainings() -> None:
+    plan = planned_kernel("-W", "--copies", "2", "--seed", "5", "--extra-args", "words --precision float64")
+    assert plan.arguments == (
+        *("squares", "--preset=smoke", "--data=/data/smoke", "--precision=float64", "--seed=5"),
+        "--threads=2",
+    )
+    assert plan.copies == 2
+
+
+@pytest.mark.usefixtures("_squares")
+@pytest.mark.parametrize("option", ["--epochs", "--batch-size", "--events"])
+def test_a_kernel_refuses_an_option_of_trainings(option: str) -> None:
+    with pytest.raises(UsageError) as refusal:
+        planned_kernel(option, "2")
+    assert str(refusal.value) == f"{option}: expected a training, got squares, a numerical kernel"
+
+
+@pytest.mark.usefixtures("_squares")
+def test_a_kernel_has_ranks_on_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_gpus(monkeypatch, 2)
+    assert planned_kernel("--gpus", "2").arguments[-2:] == ("--gpus", "2")
