@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from benchmarks.result import read_result
-from benchmarks.scores import is_quotable
+from tests.benchmarks.kernels.test_ranks import assert_together
 from tests.command import hepbench, names, read, refused
 from tests.containers.engines import need_sif
 
@@ -164,4 +164,5 @@ def test_a_kernel_on_two_ranks_starts_and_ends_together(image: Path, tmp_path: P
     assert (result.status, result.world_size, result.distributed["launcher"]) == ("ok", 2, "srun")
     together = [node for node in result.kernel["node"] if node["ranks"] == 2]
     assert together
-    assert all(is_quotable(node) for node in together)
+    for node in together:
+        assert_together(node)

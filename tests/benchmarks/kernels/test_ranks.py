@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.result import read_result
-from benchmarks.scores import is_quotable
 from hepscore_adapter.validate import validate_summary
 from tests.command import hepbench, read
 
+CLOCK_SECONDS = 0.005  # that the clock of a date may be behind that of a duration
 pytestmark = [pytest.mark.horovod, pytest.mark.slow]
 
 
@@ -26,6 +28,16 @@ def run_squares(folder: Path, *settings: str) -> subprocess.CompletedProcess[str
         *("run", "squares", "--ranks", 2, "--output", folder, *(f"--set={each}" for each in settings)),
         program="tests.squares",
     )
+
+
+def assert_together(node: Mapping[str, Any]) -> None:
+    """Nobody starts a repetition before the last has ended the one before it, however busy the machine is."""
+    ends = [
+        max(start + duration for start, duration in zip(*times, strict=True))
+        for times in zip(node["started_at"], node["seconds"], strict=True)
+    ]
+    for starts, end in zip(node["started_at"][1:], ends, strict=False):
+        assert min(starts) > end - CLOCK_SECONDS
 
 
 def test_the_processes_of_two_ranks_start_and_end_together(tmp_path: Path) -> None:
@@ -42,9 +54,7 @@ def test_the_processes_of_two_ranks_start_and_end_together(tmp_path: Path) -> No
     assert (alone["processes"], alone["ranks"]) == (1, 1)
     assert (both["processes"], both["ranks"]) == (2, 2)
     assert result.kernel["node"][-1]["processes"] == len(os.sched_getaffinity(0)) // 2 * 2 or 2
-    for starts in both["started_at"]:
-        assert max(starts) - min(starts) < 0.1
-    assert is_quotable(both)
+    assert_together(both)
     assert "2 on 2 ranks" in answer.stdout
 
 
