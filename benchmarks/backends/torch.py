@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -116,7 +117,8 @@ def compile_function(
     xla: bool,  # noqa: ARG001 (PyTorch has its own compiler)
 ) -> Callable[..., Tensor]:
     """Returns a function of tensors, compiled for each shape of its arguments."""
-    # The compiler otherwise gives up on a function after a few shapes.
+    # The compiler otherwise gives up on a function after a few shapes, and says that it finds nothing older.
+    warnings.filterwarnings("ignore", message="dynamo_pgo force disabled")
     torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
     compiled: Callable[..., Tensor] = torch.compile(function, fullgraph=True, dynamic=False)
     return compiled

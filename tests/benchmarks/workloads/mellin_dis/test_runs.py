@@ -90,6 +90,7 @@ def test_a_run_on_another_backend_names_the_forms_that_it_lacks(
         assert lacking is None or f"left out: {name}: {lacking}" in answer.stdout
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.horovod
 def test_two_ranks_are_measured_together(data_cache: Path, tmp_path: Path) -> None:
