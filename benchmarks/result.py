@@ -34,6 +34,7 @@ class EpochRecord:
         communication_seconds: What the all-reduces of these steps take on their own, see
             ``benchmarks.training.communication``; 0 on one rank.
         started_at: When the clock started, in seconds since 1970 (UTC); None in results of earlier versions.
+        validation_started_at: The same of the validation pass; None where there was none, too.
     """
 
     index: int
@@ -49,6 +50,7 @@ class EpochRecord:
     validation: Mapping[str, float] = field(default_factory=dict)
     communication_seconds: float = 0.0
     started_at: float | None = None
+    validation_started_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,12 @@ class RunResult:
         scores: What the run is scored by, higher is better; empty unless the run is ``ok``.
         verdict: Whether the machine was quiet, see ``benchmarks.verdict``; empty unless the run is ``ok``.
         quality: Figures of merit of the trained model on the validation events.
-        breakdown: The same in bins, where a workload has such.
+        breakdown: The same in bins, where a workload has such, with ``plots`` as ``benchmarks.plots`` has them.
         inference: ``batch`` and ``single`` (batch of 1), see ``benchmarks.training.inference``.
         kernel: What a numerical kernel measured, see ``benchmarks.kernels.run``.
+        telemetry: What was sampled beside the run, see ``benchmarks.machine.telemetry``, with its ``phases``.
+        energy_scored: Energy of the phases behind each score, and of an event, see
+            ``benchmarks.machine.energy``; empty in results of earlier versions.
         peak_memory_bytes: ``host`` and, where the device has memory of its own, ``device``; and
             ``expected``, what the configuration expects. Of several ranks, the one with the most.
         distributed: ``learning_rate_factor``; of several ranks also ``launcher``, ``nodes``, ``libraries``,
@@ -146,6 +151,7 @@ class RunResult:
     data_sha256: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
     telemetry: Mapping[str, Any] = field(default_factory=dict)
+    energy_scored: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     distributed: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)

@@ -19,22 +19,26 @@ from benchmarks.errors import RunFailedError, UsageError
 from benchmarks.kernels import run as _kernel
 from benchmarks.machine import provenance
 from benchmarks.machine.cgroup import usable_cores
+from benchmarks.machine.energy import energy_of_scores
 from benchmarks.machine.limits import check_threads
 from benchmarks.machine.memory import host_memory_peak_bytes, memory_available_bytes
+from benchmarks.machine.phases import summarise_phases
 from benchmarks.machine.telemetry import Telemetry, together
 from benchmarks.progress import Progress
 from benchmarks.ranks import horovod
 from benchmarks.ranks.meeting import Meeting, meeting_from_environment
-from benchmarks.ranks.place import ALONE, Place, handles_of, handles_of_node
+from benchmarks.ranks.place import ALONE, Place, gpu_sensors_of, handles_of_node
 from benchmarks.resolution import Resolved
 from benchmarks.result import RunResult
 from benchmarks.scores import account
 from benchmarks.stopping import signal_name, signal_raised
+from benchmarks.timeline import timeline
 from benchmarks.training import run as _training
 from benchmarks.verdict import verdict
 
 # A framework has a pool for operations, one for what runs inside them, and a few threads of libraries.
 THREADS_PER_CORE, OTHER_THREADS = 2, 8
+DOES_NOT_FIT = "does not fit"  # how the reason of a run begins that memory was too small for
 KINDS: Mapping[str, Callable[[Context, Any], None]] = {
     "training": _training.measure,
     "numerical kernel": _kernel.measure,
@@ -118,7 +122,7 @@ def run(
     meeting = Meeting() if place.rank else meeting_from_environment(os.environ)
     context = Context(backend, resolved.config, config, events, progress, world, meeting, fields)
 
-    with Telemetry(gpus=handles_of(place)) as telemetry:
+    with Telemetry(gpus=gpu_sensors_of(place)) as telemetry:
         status, reason = _guarded(measure, context)
         if status != "ok":
             on_end()
@@ -132,8 +136,15 @@ def run(
     on_end()
     if status != "ok":
         world.leave(status, reason)
-    result = RunResult(status=status, reason=reason, **fields)
+    result = _with_phases(RunResult(status=status, reason=reason, **fields))
     return result if status != "ok" or place.rank else _with_scores(result)
+
+
+def _with_phases(result: RunResult) -> RunResult:
+    """Returns the result with what the machine did in each phase, and the energy of those that are scored."""
+    phases = summarise_phases(timeline(result), result.telemetry["series"], result.device)
+    telemetry = {**result.telemetry, "phases": phases}
+    return dataclasses.replace(result, telemetry=telemetry, energy_scored=energy_of_scores(phases))
 
 
 def _with_scores(result: RunResult) -> RunResult:
@@ -148,11 +159,13 @@ def _with_scores(result: RunResult) -> RunResult:
 
 
 def _check_memory(context: Context) -> None:
-    """Compares the expected memory with what there is.
+    """Compares the expected memory with what there is, unless the run is to find out by itself.
 
     Raises:
         RunFailedError: The run would not fit.
     """
+    if not context.config.check_memory:
+        return
     room = _room(context.backend, context.world.place)
     if room is not None and context.config.expected_memory_bytes() > room:
         raise RunFailedError(_does_not_fit(context.config, f"{room / 1e9:.1f} GB are available"))
@@ -229,7 +242,7 @@ def _first_line(error: BaseException) -> str:
 def _does_not_fit(config: RunConfig, detail: str) -> str:
     expected = f"{config.expected_memory_bytes() / 1e9:.1f} GB"
     sizes = config.size_summary()
-    return f"does not fit: {sizes} is expected to take {expected}; {detail}; {config.how_to_shrink}"
+    return f"{DOES_NOT_FIT}: {sizes} is expected to take {expected}; {detail}; {config.how_to_shrink}"
 
 
 def _room(backend: Backend, place: Place) -> int | None:

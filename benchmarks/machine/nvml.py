@@ -55,14 +55,20 @@ def _examine() -> tuple[dict[int, Any], list[str]]:
 
 def read(function: str, *arguments: Any) -> Any | None:
     """Calls one NVML function; returns None where this GPU, driver or user cannot have the answer."""
+    answer, _ = ask(function, *arguments)
+    return answer
+
+
+def ask(function: str, *arguments: Any) -> tuple[Any | None, str]:
+    """Calls one NVML function; returns its answer, or None and why this GPU, driver or user has none."""
     import pynvml
 
-    if not hasattr(pynvml, function):  # an old version of the library
-        return None
+    if not hasattr(pynvml, function):
+        return None, f"{function}: not in this version of nvidia-ml-py"
     try:
-        return getattr(pynvml, function)(*arguments)
-    except pynvml.NVMLError:
-        return None
+        return getattr(pynvml, function)(*arguments), ""
+    except pynvml.NVMLError as error:
+        return None, str(error)
 
 
 def is_partitioned(gpu: Any) -> bool:

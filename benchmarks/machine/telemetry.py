@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import statistics
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-import psutil
-
-from benchmarks.machine import nvml
 from benchmarks.machine.core_times import CoreTimes, core_times
+from benchmarks.machine.gpu_sensor import GpuSensor
+from benchmarks.machine.host_sensors import CoreClock, Traffic
 from benchmarks.machine.memory import host_memory_peak_bytes
+from benchmarks.machine.package_power import package_sensor
+from benchmarks.machine.process_tree import process_tree
+from benchmarks.machine.sensor import Column, Sensor
+from benchmarks.machine.series import write_steps
 from benchmarks.machine.topology import format_list
+
+_LOAD_SECONDS = 0.1  # in less, the kernel's ticks of 10 ms are no load
 
 
 class _Clock(NamedTuple):
@@ -30,47 +32,44 @@ class _Clock(NamedTuple):
     cores: CoreTimes
 
 
-@dataclass
-class _Gpu:
-    """Readings of one GPU. A list stays empty where the GPU does not say."""
+class _Load(Sensor):
+    """How busy the cores are, with whom, and how much memory the process tree has.
 
-    index: int
-    handle: Any
-    memory: list[int] = field(default_factory=list)
-    utilization: list[float] = field(default_factory=list)
-    watts: list[float] = field(default_factory=list)
-    millijoules: list[int] = field(default_factory=list)
+    Args:
+        cores: Numbers of the cores that the run may use.
 
-    def __post_init__(self) -> None:
-        self._partitioned = nvml.is_partitioned(self.handle)
+    Attributes:
+        clocks: Of each sample.
+    """
 
-    def sample(self) -> None:
-        """Reads the GPU once; of a MIG slice only its memory, because the rest is that of the whole GPU."""
-        if (memory := nvml.read("nvmlDeviceGetMemoryInfo", self.handle)) is not None:
-            self.memory.append(int(memory.used))
-        if self._partitioned:
-            return
-        if (rates := nvml.read("nvmlDeviceGetUtilizationRates", self.handle)) is not None:
-            self.utilization.append(rates.gpu / 100)
-        if (milliwatts := nvml.read("nvmlDeviceGetPowerUsage", self.handle)) is not None:
-            self.watts.append(milliwatts / 1000)
-        if (millijoules := nvml.read("nvmlDeviceGetTotalEnergyConsumption", self.handle)) is not None:
-            self.millijoules.append(int(millijoules))
+    columns: ClassVar[Mapping[str, Column]] = {
+        "cpu_cores": Column("cores", "/proc, CPU time of the run and of what it started", 2),
+        "foreign_cpu_cores": Column(
+            "cores", "/proc/stat, busy time of the run's cores that is not the run's", 2
+        ),
+        "cpu_utilization": Column("%", "/proc/stat, the run's cores"),
+        "memory": Column("MB", "/proc, resident memory of the run and of what it started"),
+    }
 
-    def summary(self) -> dict[str, Any]:
-        """Returns what the readings come to, as JSON values."""
-        # One reading of the counter is no energy of a run.
-        measured = len(self.millijoules) > 1
-        energy = (self.millijoules[-1] - self.millijoules[0]) / 1000 if measured else None
-        return {
-            "index": self.index,
-            "name": nvml.read("nvmlDeviceGetName", self.handle),
-            "memory_used_bytes_max": max(self.memory, default=None),
-            "utilization_mean": statistics.fmean(self.utilization) if self.utilization else None,
-            "power_watts_mean": statistics.fmean(self.watts) if self.watts else None,
-            "power_watts_max": max(self.watts, default=None),
-            "energy_joules": energy,
-        }
+    def __init__(self, cores: frozenset[int]) -> None:
+        super().__init__()
+        self._cores = cores
+        self.clocks: list[_Clock] = []
+
+    def read(self, now: float) -> Mapping[str, float | None]:
+        """Returns the load since the last sample, and the memory now."""
+        rss, seconds = process_tree()
+        self.clocks.append(_Clock(now, seconds, core_times(self._cores)))
+        readings: dict[str, float | None] = {"memory": rss / 1e6}
+        if len(self.clocks) < 2:
+            return readings
+        before, after = self.clocks[-2:]
+        wall = after.wall - before.wall
+        if wall < _LOAD_SECONDS:
+            return readings
+        own, foreign = _loads(before, after)
+        busy = 100 * (after.cores.busy - before.cores.busy) / (wall * after.cores.number)
+        return {**readings, "cpu_cores": own, "foreign_cpu_cores": foreign, "cpu_utilization": busy}
 
 
 class Telemetry:
@@ -81,27 +80,23 @@ class Telemetry:
 
     Args:
         interval: Time between samples, in s.
-        gpus: NVML handles by index; None for every GPU that this process may use.
+        gpus: What to watch, each of which serves one run.
     """
 
-    def __init__(self, interval: float = 1.0, gpus: Mapping[int, Any] | None = None) -> None:
-        self._interval, self._handles = interval, gpus
+    def __init__(self, interval: float = 1.0, gpus: Sequence[GpuSensor] = ()) -> None:
+        self._interval, self._gpus = interval, gpus
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="telemetry", daemon=True)
         self._error: str | None = None
-        self._cores: frozenset[int] = frozenset()
-        self._gpus: list[_Gpu] = []
-        self._clocks: list[_Clock] = []
+        self._cores = frozenset(os.sched_getaffinity(0))
+        self._load = _Load(self._cores)
+        self._host: list[Sensor] = [self._load]
+        self._started_at = 0.0
         self._costs: list[float] = []
-        self._rss_max = 0
-        # Cores kept busy between two samples, by this process tree and by everybody else.
-        self._own_loads: list[float] = []
-        self._foreign_loads: list[float] = []
 
     def __enter__(self) -> Telemetry:
-        handles = nvml.visible_handles() if self._handles is None else self._handles
-        self._gpus = [_Gpu(index, handle) for index, handle in handles.items()]
-        self._cores = frozenset(os.sched_getaffinity(0))
+        self._host += [CoreClock(self._cores), package_sensor(), Traffic()]
+        self._started_at = time.time()
         self._sample()
         self._thread.start()
         return self
@@ -111,11 +106,13 @@ class Telemetry:
     ) -> None:
         self._stop.set()
         self._thread.join()
-        with self._errors_kept():
-            self._sample()
+        # After an error, columns may differ in length.
+        if self._error is None:
+            with self._errors_kept():
+                self._sample()
 
     def summary(self) -> dict[str, Any]:
-        """Returns what was seen, as JSON values: bytes, cores, shares of 1, watts, joules.
+        """Returns what was seen, as JSON values: bytes, cores, shares of 1, watts, joules, and the series.
 
         Raises:
             RuntimeError: Called before the ``with`` block ended.
@@ -124,9 +121,10 @@ class Telemetry:
             raise RuntimeError("expected the telemetry's with block to have ended")
 
         # The means are candidates for the maxima: the last bit of the block is in them only.
-        first, last = self._clocks[0], self._clocks[-1]
+        first, last = self._load.clocks[0], self._load.clocks[-1]
         own, foreign = _loads(first, last)
         core_seconds = (last.wall - first.wall) * last.cores.number
+        memory = round(1e6 * max(self._load.answers("memory")))
 
         # A sum over some of the GPUs would look like a very efficient machine.
         gpus = [gpu.summary() for gpu in self._gpus]
@@ -137,26 +135,45 @@ class Telemetry:
             "samples": len(self._costs),
             "sample_cpu_seconds_median": statistics.median(self._costs),
             "error": self._error,
-            "rss_bytes_max": max(self._rss_max, host_memory_peak_bytes()),
+            "rss_bytes_max": max(memory, host_memory_peak_bytes()),
             "cores": format_list(self._cores),
             "cpu_cores_mean": own,
-            "cpu_cores_max": max([*self._own_loads, own]),
+            "cpu_cores_max": max([*self._load.answers("cpu_cores"), own]),
             "foreign_cpu_cores_mean": foreign,
-            "foreign_cpu_cores_max": max([*self._foreign_loads, foreign]),
+            "foreign_cpu_cores_max": max([*self._load.answers("foreign_cpu_cores"), foreign]),
             "stolen_fraction": _ratio(last.cores.stolen - first.cores.stolen, core_seconds),
             "gpus": gpus,
             "gpu_energy_joules": sum(energies) if gpus and len(energies) == len(gpus) else None,
+            "series": [self._series()],
+        }
+
+    def _series(self) -> dict[str, Any]:
+        """Returns all samples of this process, as JSON values, see ``benchmarks.machine.series``."""
+        count = len(self._costs)
+        walls = [clock.wall for clock in self._load.clocks[:count]]
+        return {
+            "rank": 0,
+            "node": 0,
+            "started_at": self._started_at,
+            "steps": write_steps(walls),
+            "columns": {
+                name: column for sensor in self._host for name, column in sensor.to_dict(count).items()
+            },
+            "gpus": [
+                {"index": gpu.index, "name": gpu.name, "columns": gpu.to_dict(count)} for gpu in self._gpus
+            ],
         }
 
     def _watch(self) -> None:
         """Takes samples until the block ends; the work of the thread."""
         with self._errors_kept():
-            while not self._stop.wait(self._interval):
+            deadline = time.perf_counter() + self._interval
+            while not self._stop.wait(max(0.0, deadline - time.perf_counter())):
                 self._sample()
-                # Only here: the interval before the exit may be shorter than the kernel's clock tick.
-                own, foreign = _loads(self._clocks[-2], self._clocks[-1])
-                self._own_loads.append(own)
-                self._foreign_loads.append(foreign)
+                # Samples that were missed, as of a process that was stopped for a while, are not made up for.
+                deadline += self._interval
+                if deadline < (now := time.perf_counter()):
+                    deadline = now + self._interval
 
     @contextlib.contextmanager
     def _errors_kept(self) -> Iterator[None]:
@@ -168,13 +185,9 @@ class Telemetry:
 
     def _sample(self) -> None:
         cost = time.thread_time()
-        children = list(_children(os.getpid()))
-        rss = psutil.Process().memory_info().rss + sum(rss for rss, _ in children)
-        own = _own_seconds() + sum(seconds for _, seconds in children)
-        self._rss_max = max(self._rss_max, rss)
-        self._clocks.append(_Clock(time.perf_counter(), own, core_times(self._cores)))
-        for gpu in self._gpus:
-            gpu.sample()
+        now = time.perf_counter()
+        for sensor in (*self._host, *self._gpus):
+            sensor.sample(now)
         self._costs.append(time.thread_time() - cost)
 
 
@@ -206,6 +219,11 @@ def together(nodes: Sequence[int], seen: Sequence[Mapping[str, Any]]) -> dict[st
         "stolen_fraction": statistics.fmean(summary["stolen_fraction"] for summary in seen),
         "gpus": [gpu for summary in seen for gpu in summary["gpus"]],
         "gpu_energy_joules": None if None in energies else sum(energies),
+        "series": [
+            {**entry, "rank": rank, "node": node}
+            for rank, (node, summary) in enumerate(zip(nodes, seen, strict=True))
+            for entry in summary["series"]
+        ],
     }
 
 
@@ -241,27 +259,3 @@ def _loads(before: _Clock, after: _Clock) -> tuple[float, float]:
 def _ratio(part: float, whole: float) -> float:
     """Divides; returns 0 where there is no whole, because the watching ended with the first reading."""
     return part / whole if whole else 0.0
-
-
-def _own_seconds() -> float:
-    """Returns the CPU time of this process and of its children that have ended."""
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + ended.ru_utime + ended.ru_stime
-
-
-def _children(pid: int) -> Iterator[tuple[int, float]]:
-    """Yields resident bytes and CPU seconds of the processes that the main thread of ``pid`` started.
-
-    They come from one small file, where psutil would read all of ``/proc``: tens of ms on a large node.
-    """
-    # No such file: the process has just ended, or the kernel was built without CONFIG_PROC_CHILDREN.
-    text = ""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    for child in map(int, text.split()):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(child)
-            times = process.cpu_times()
-            seconds = times.user + times.system + times.children_user + times.children_system
-            yield process.memory_info().rss, seconds
-        yield from _children(child)

@@ -15,7 +15,9 @@ from typing import Any
 import psutil
 
 from benchmarks.errors import UsageError
-from benchmarks.machine import nvml
+from benchmarks.machine import amd_gpu, nvml
+from benchmarks.machine.gpu_sensor import GpuSensor
+from benchmarks.machine.nvidia_gpu import NvidiaGpu
 from benchmarks.ranks.variables import check_all, has_all, is_shell_of_srun, number, numbers, unknown_launcher
 
 LOOPBACK = "127.0.0.1"
@@ -296,6 +298,14 @@ def device_of(place: Place) -> str | None:
     """Returns the GPU of ``handles_of`` as CUDA names it, for processes that share it; None without one."""
     devices = nvml.assignable_devices()
     return devices[place.local_rank % len(devices)] if devices else None
+
+
+def gpu_sensors_of(place: Place) -> list[GpuSensor]:
+    """Returns the sensor of the GPU that ``handles_of`` has, or of an AMD GPU chosen in the same way."""
+    if nvidia := handles_of(place):
+        return [NvidiaGpu(index, handle) for index, handle in nvidia.items()]
+    gpus = amd_gpu.visible_gpus()
+    return [gpus[place.local_rank % len(gpus)]] if gpus else []
 
 
 def handles_of_node(place: Place) -> dict[int, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.config import TrainingConfig
 from benchmarks.context import Context
 from benchmarks.errors import RunFailedError
-from benchmarks.timing import EpochTimer
+from benchmarks.timing import EpochTimer, date
 from benchmarks.training import communication, epochs, inference
 from benchmarks.training.epochs import train_epoch
 from benchmarks.training.sharding import training_batches
@@ -122,7 +122,9 @@ class _TrainingRun:
         message = self.fields["distributed"].get("seconds_per_step", 0.0)
         record = epochs.record(index, config, trained, world, message)
         if math.isfinite(record.loss):
-            record = dataclasses.replace(record, validation=self._validate(predict, training))
+            started_at = date()
+            validation = self._validate(predict, training)
+            record = dataclasses.replace(record, validation=validation, validation_started_at=started_at)
         self.fields["epochs"] = (*self.fields.get("epochs", ()), record)
         self.progress.epoch_ends(config.epochs, record)
         if not math.isfinite(record.loss):

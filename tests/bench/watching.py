@@ -24,7 +24,8 @@ def watching():
     whole = EPOCH_SECONDS * sample + 2 * meeting + judgement
     print("cost of watching a run, CPU time:")
     print(
-        f"  telemetry {sample * 1e3:.2f} ms a second, a meeting of {COPIES} copies {meeting * 1e3:.2f} ms",
+        f"  telemetry {sample * 1e3:.2f} ms a second ({sample:.2%} of a core), "
+        f"a meeting of {COPIES} copies {meeting * 1e3:.2f} ms",
         end="",
     )
     print(f", a verdict {judgement * 1e3:.2f} ms")

@@ -29,6 +29,7 @@ class FakeNvml:
         slices: How many MIG slices there are, by index.
         virtual: GPUs tell neither power nor clocks, as virtual ones do.
         near: Cores near each GPU, by index.
+        old_driver: The driver knows the reasons of slower clocks by their older name only.
     """
 
     NVML_CLOCK_SM, NVML_CLOCK_MEM = 1, 2
@@ -42,10 +43,13 @@ class FakeNvml:
         slices: Mapping[int, int] | None = None,
         virtual: bool = False,
         near: Mapping[int, Iterable[int]] | None = None,
+        old_driver: bool = False,
     ) -> None:
         self._count, self._broken, self._slices = count, broken or {}, slices or {}
         self._virtual, self._near = virtual, near or {}
+        self._old_driver = old_driver
         self.millijoules = 1_000_000
+        self.throttle_reasons = 0x4
 
     def install(self, patch: pytest.MonkeyPatch) -> FakeNvml:
         """Takes the library's place for one test, with no limit on the GPUs that are visible."""
@@ -105,6 +109,28 @@ class FakeNvml:
     def nvmlDeviceGetTotalEnergyConsumption(self, gpu: Any) -> int:
         self.millijoules += 1000
         return self._physical(self.millijoules)
+
+    def nvmlDeviceGetTemperature(self, gpu: Any, sensor: int) -> int:
+        assert sensor == 0  # on the die
+        return self._physical(64)
+
+    def nvmlDeviceGetClockInfo(self, gpu: Any, clock: int) -> int:
+        return self._physical({1: 1755, 2: 2619}[clock])
+
+    def nvmlDeviceGetCurrentClocksEventReasons(self, gpu: Any) -> int:
+        if self._old_driver:
+            raise NVMLError("Function Not Found")
+        return self._physical(self.throttle_reasons)
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, gpu: Any) -> int:
+        return self._physical(self.throttle_reasons)
+
+    def nvmlDeviceGetTotalEccErrors(self, gpu: Any, kind: int, since: int) -> int:
+        assert since == 0  # the driver was loaded
+        return self._physical({0: 2, 1: 0}[kind])
+
+    def nvmlDeviceGetPcieThroughput(self, gpu: Any, direction: int) -> int:
+        return self._physical({0: 12_500, 1: 250_000}[direction])
 
     def nvmlDeviceGetPowerManagementLimit(self, gpu: Any) -> int:
         return self._physical(700_000)

@@ -13,10 +13,16 @@ import pytest
 from benchmarks.machine import nvml
 from benchmarks.machine.core_times import CoreTimes, core_times
 from benchmarks.machine.memory import host_memory_peak_bytes
+from benchmarks.machine.nvidia_gpu import NvidiaGpu
+from benchmarks.machine.series import read_series
 from benchmarks.machine.telemetry import Telemetry, together
 from tests.benchmarks.machine.fake_nvml import FakeNvml
 
 SPIN = "import time; end = time.perf_counter() + 0.6\nwhile time.perf_counter() < end: pass"
+
+
+def visible_gpus() -> list[NvidiaGpu]:
+    return [NvidiaGpu(index, handle) for index, handle in nvml.visible_handles().items()]
 
 
 def spin(seconds: float) -> None:
@@ -96,8 +102,6 @@ def test_a_summary_before_the_end_is_refused() -> None:
 
 
 def test_without_a_gpu_there_is_none_and_no_energy() -> None:
-    if nvml.handles():
-        pytest.skip("this machine has a GPU")
     with Telemetry() as telemetry:
         time.sleep(0.02)
     seen = telemetry.summary()
@@ -108,7 +112,7 @@ def test_without_a_gpu_there_is_none_and_no_energy() -> None:
 def test_a_gpu_is_seen() -> None:
     if not nvml.visible_handles():
         pytest.skip(f"no GPU: {nvml.unavailable()}")
-    with Telemetry(interval=0.1) as telemetry:
+    with Telemetry(interval=0.1, gpus=visible_gpus()) as telemetry:
         time.sleep(0.5)
     seen = telemetry.summary()
     assert [gpu["index"] for gpu in seen["gpus"]] == list(nvml.visible_handles())
@@ -137,6 +141,7 @@ def seen_by_rank(cores: str, own: float, foreign: float, joules: float | None = 
         "stolen_fraction": foreign / 100,
         "gpus": [{"energy_joules": joules}],
         "gpu_energy_joules": joules,
+        "series": [{"rank": 0, "node": 0, "started_at": own}],
     }
 
 
@@ -154,6 +159,11 @@ def test_ranks_are_summed_and_their_neighbours_are_no_foreigners() -> None:
     assert whole["stolen_fraction"] == pytest.approx(0.04 / 3)
     assert (len(whole["gpus"]), whole["gpu_energy_joules"]) == (3, 60.0)
     assert whole["error"] is None
+    assert whole["series"] == [
+        {"rank": 0, "node": 0, "started_at": 1.0},
+        {"rank": 1, "node": 0, "started_at": 2.0},
+        {"rank": 2, "node": 1, "started_at": 4.0},
+    ]
     ranks[1]["gpu_energy_joules"] = None
     ranks[2]["error"] = "OSError: x"
     whole = together([0, 0, 1], ranks)
@@ -230,7 +240,7 @@ def test_an_error_ends_the_watching_and_not_the_run(monkeypatch: pytest.MonkeyPa
 def test_of_a_slice_only_memory_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """The driver would report the power of the whole GPU for it."""
     FakeNvml(1, slices={0: 2}).install(monkeypatch)
-    with Telemetry(gpus=nvml.visible_handles()) as telemetry:
+    with Telemetry(gpus=visible_gpus()) as telemetry:
         time.sleep(0.02)
     (gpu,) = telemetry.summary()["gpus"]
     assert gpu == {
@@ -250,6 +260,70 @@ def test_energy_is_what_the_counter_gained(
     monkeypatch: pytest.MonkeyPatch, virtual: bool, joules: float | None
 ) -> None:
     FakeNvml(1, virtual=virtual).install(monkeypatch)
-    with Telemetry(interval=60.0) as telemetry:
+    with Telemetry(interval=60.0, gpus=visible_gpus()) as telemetry:
         time.sleep(0.02)
     assert telemetry.summary()["gpu_energy_joules"] == joules
+
+
+def test_the_series_has_a_value_for_each_sample_and_the_clock_of_everybody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    FakeNvml(1).install(monkeypatch)
+    before = time.time()
+    with Telemetry(interval=0.2, gpus=visible_gpus()) as telemetry:
+        spin(0.7)
+    after = time.time()
+    seen = telemetry.summary()
+    (entry,) = seen["series"]
+    readings = read_series(entry)
+    assert before - 0.01 <= readings.times[0] <= readings.times[-1] <= after + 0.01
+    assert len(readings.times) == seen["samples"] >= 4
+    steps = [second - first for first, second in itertools.pairwise(readings.times)]
+    assert steps[0] == pytest.approx(0.2, abs=0.1)
+    for columns in (readings.host, *readings.gpus):
+        assert {len(values) for name, values in columns.values.items() if name not in columns.reasons} == {
+            seen["samples"]
+        }
+    cores = [value for value in readings.host.values["cpu_cores"] if value is not None]
+    assert max(cores) == pytest.approx(seen["cpu_cores_max"], abs=0.01)
+    assert [gpu["name"] for gpu in entry["gpus"]] == ["NVIDIA H100"]
+    assert set(readings.gpus[0].values["power"]) == {300.0}
+
+
+def test_a_sensor_that_breaks_leaves_columns_of_one_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The load is read before the GPU, which breaks in the third sample."""
+    FakeNvml(1).install(monkeypatch)
+    calls = itertools.count(1)
+
+    def breaking(_gpu: NvidiaGpu, _now: float) -> dict[str, float]:
+        if next(calls) > 2:
+            raise RuntimeError("no more")
+        return {"power": 300.0}
+
+    monkeypatch.setattr(NvidiaGpu, "read", breaking)
+    with Telemetry(interval=0.05, gpus=visible_gpus()) as telemetry:
+        time.sleep(0.3)
+    seen = telemetry.summary()
+    readings = read_series(seen["series"][0])
+    assert (seen["samples"], seen["error"]) == (2, "RuntimeError: no more")
+    assert (
+        len(readings.times)
+        == len(readings.host.values["memory"])
+        == len(readings.gpus[0].values["power"])
+        == 2
+    )
+
+
+def test_samples_that_were_missed_are_not_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second sample takes as long as ten of them."""
+    calls = itertools.count(1)
+
+    def slow(cores: frozenset[int]) -> CoreTimes:
+        if next(calls) == 2:
+            time.sleep(0.5)
+        return core_times(cores)
+
+    monkeypatch.setattr("benchmarks.machine.telemetry.core_times", slow)
+    with Telemetry(interval=0.05) as telemetry:
+        time.sleep(0.72)
+    assert telemetry.summary()["samples"] <= 7

@@ -1,0 +1,98 @@
+"""The phases of a run: when each began and ended, what the machine did in it, and what energy it took."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.machine import throttling
+from benchmarks.machine.energy import cpu_energy, gpu_energy
+from benchmarks.machine.series import Columns, Readings, Values, read_series
+
+_COUNTERS = ("energy", "package_energy")  # whose mean says nothing
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase of a run.
+
+    Attributes:
+        name: Such as ``epoch 1``.
+        start: In seconds since 1970 (UTC).
+        end: Likewise.
+        score: Name of the score that was measured in it; None for a phase that is not scored.
+        events: Events that were worked on in it, over all ranks; None where they are not counted.
+    """
+
+    name: str
+    start: float
+    end: float
+    score: str | None = None
+    events: int | None = None
+
+
+def summarise_phases(
+    phases: Sequence[Phase], series: Sequence[Mapping[str, Any]], device: str
+) -> list[dict[str, Any]]:
+    """Returns what the machine did in each phase, as JSON values.
+
+    Args:
+        phases: Of the run.
+        series: ``telemetry.series`` of the run, an entry for each rank.
+        device: ``gpu`` or ``cpu``, where the run computed.
+
+    Returns:
+        Of each phase its name, start, end, score and events, in ``ranks`` mean, smallest and largest value of
+        each column, and in ``energy`` the joules of ``gpu`` and ``cpu``.
+    """
+    ranks = [read_series(entry) for entry in series]
+    # Ranks of one node watch the same packages.
+    nodes = {entry["node"]: readings for entry, readings in zip(series, ranks, strict=True)}
+    return [
+        {
+            "name": phase.name,
+            "score": phase.score,
+            "start": phase.start,
+            "end": phase.end,
+            "events": phase.events,
+            "energy": {
+                "gpu": gpu_energy(ranks, phase.start, phase.end, device),
+                "cpu": cpu_energy(list(nodes.values()), phase.start, phase.end),
+            },
+            "ranks": [_summarise_rank(readings, phase) for readings in ranks],
+        }
+        for phase in sorted(phases, key=lambda phase: phase.start)
+    ]
+
+
+def _summarise_rank(readings: Readings, phase: Phase) -> dict[str, Any]:
+    inside = [phase.start <= time <= phase.end for time in readings.times]
+    return {
+        "columns": _summarise_columns(readings.host, inside),
+        "gpus": [_summarise_columns(gpu, inside) for gpu in readings.gpus],
+    }
+
+
+def _summarise_columns(columns: Columns, inside: Sequence[bool]) -> dict[str, Any]:
+    """Returns a summary of each column, None where it has no value in the phase."""
+    return {
+        name: _summarise(name, _values_inside(values, inside))
+        for name, values in columns.values.items()
+        if name not in _COUNTERS
+    }
+
+
+def _values_inside(values: Values, inside: Sequence[bool]) -> list[float]:
+    return [value for value, chosen in zip(values, inside, strict=False) if chosen and value is not None]
+
+
+def _summarise(name: str, values: Sequence[float]) -> dict[str, float] | None:
+    """Returns mean, smallest and largest value; of reasons the share of the samples with each."""
+    if not values:
+        return None
+    if name == "throttle_reasons":
+        given = [reason for bits in values for reason in throttling.names(int(bits))]
+        return {reason: given.count(reason) / len(values) for reason in dict.fromkeys(given)}
+    return {"mean": statistics.fmean(values), "min": min(values), "max": max(values)}

@@ -1,0 +1,67 @@
+"""When a run did what: the phases of a result of each kind, from the times that its kind has recorded."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from benchmarks.machine.phases import Phase
+from benchmarks.result import RunResult
+from benchmarks.scores import ensembles_per_hour, is_quotable
+
+
+def timeline(result: RunResult) -> list[Phase]:
+    """Returns the phases of a run, also of one that failed or was stopped, in no particular order."""
+    return list(_TIMELINES[result.kind](result))
+
+
+def _phases_of_training(result: RunResult) -> Iterator[Phase]:
+    """Yields epochs, validation and inference, as far as the run came."""
+    for epoch in result.epochs:
+        if epoch.started_at is None:  # a result of an earlier version
+            continue
+        end = epoch.started_at + epoch.seconds
+        score = None if epoch.warmup else "train"
+        yield Phase(f"epoch {epoch.index}", epoch.started_at, end, score, epoch.events)
+        if (start := epoch.validation_started_at) is not None:
+            yield Phase(f"validation {epoch.index}", start, start + epoch.validation["seconds"])
+    if "started_at" in (batch := result.inference.get("batch", {})):
+        events = batch["events_per_pass"] * len(batch["pass_seconds"])
+        yield Phase("inference", batch["started_at"], batch["ended_at"], "infer", events)
+
+
+def _phases_of_kernel(result: RunResult) -> Iterator[Phase]:
+    """Yields the repetitions of each implementation, and of each number of processes."""
+    for row in result.kernel.get("rows", ()):
+        if "seconds" not in row:
+            continue
+        name, end = row["implementation"], row["started_at"][-1] + row["seconds"][-1]
+        score = "evaluations" if name == result.config["implementation"] else None
+        events = _kernel_events(row, result, 1)
+        yield Phase(f"implementation {name}", row["started_at"][0], end, score, events)
+
+    nodes = result.kernel.get("node", ())
+    best = max(
+        filter(is_quotable, nodes), key=lambda node: statistics.median(ensembles_per_hour(node)), default=None
+    )
+    for node in nodes:
+        ends = [
+            start + seconds
+            for start, seconds in zip(node["started_at"][-1], node["seconds"][-1], strict=True)
+        ]
+        score = "node" if node is best else None
+        events = _kernel_events(node, result, node["processes"])
+        yield Phase(f"{node['processes']} processes", min(node["started_at"][0]), max(ends), score, events)
+
+
+def _kernel_events(entry: Mapping[str, Any], result: RunResult, processes: int) -> int:
+    """Returns the events of all ensembles that were calculated in the repetitions of an entry."""
+    ensembles = processes * len(entry["seconds"]) * entry["calls"] * entry["ensembles_per_call"]
+    return int(ensembles * result.config["events"])
+
+
+_TIMELINES: Mapping[str, Callable[[RunResult], Iterator[Phase]]] = {
+    "training": _phases_of_training,
+    "numerical kernel": _phases_of_kernel,
+}
