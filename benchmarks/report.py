@@ -16,7 +16,7 @@ from datasets.plots.figure import load_mplhep
 
 _GIB = 1 << 30
 _COLOURS = 6  # of the style
-_EPOCH_HEADER = ("epoch", "", "seconds", "events/s", "loss", "input wait", "val. loss", "val. accuracy")
+EPOCH_HEADER = ("epoch", "", "seconds", "events/s", "loss", "input wait", "val. loss", "val. accuracy")
 
 
 def table(results: Sequence[tuple[str, RunResult]]) -> str:
@@ -33,6 +33,8 @@ def plot(results: Sequence[tuple[str, RunResult]], path: Path) -> None:
 
     Kernels have time and memory against the number of events in their place.
     """
+    if not results:
+        raise UsageError("--plot: expected a result.json, got none; hepbench scale --plot draws a scaling")
     if all(result.kernel for _, result in results):
         return draw(path, lambda *axes: _draw_kernels(results, *axes))
 
@@ -121,7 +123,7 @@ def _run(name: str, result: RunResult) -> str:
     title = f"{name}: {result.workload}, preset {config.get('preset')}, seed {result.seed}, {result.status}"
     lines = [title if not result.reason else f"{title}: {result.reason}"]
     if result.epochs:
-        lines += ["", *align([_EPOCH_HEADER, *map(_epoch, result.epochs)])]
+        lines += ["", *align([EPOCH_HEADER, *map(epoch_row, result.epochs)])]
     if result.kernel.get("node"):
         lines += ["", *align(figures.implementation_rows(result)), ""]
         lines += [*align(figures.node_rows(result.kernel["node"])), *figures.left_out_lines(result.kernel)]
@@ -132,7 +134,8 @@ def _run(name: str, result: RunResult) -> str:
     return "\n".join([*lines, "", *(f"{label:<{width}}  {text}" for label, text in details)])
 
 
-def _epoch(epoch: EpochRecord) -> tuple[str, ...]:
+def epoch_row(epoch: EpochRecord) -> tuple[str, ...]:
+    """Returns the cells of an epoch below ``EPOCH_HEADER``."""
     return (
         str(epoch.index),
         "warm-up" if epoch.warmup else "",
@@ -152,6 +155,7 @@ def _details(result: RunResult) -> Iterable[tuple[str, str]]:
     yield "training", _spread(result.training()) if timed else ""
     yield "real elements", _elements(timed)
     yield from _inference(result.inference)
+    yield from _energies(result.energy_scored)
     yield "quality", ", ".join(f"{name} {number(value)}" for name, value in result.quality.items())
     yield "peak memory", ", ".join(f"{name} {_gib(size)}" for name, size in result.peak_memory_bytes.items())
     keys = ("batch_size", "implementation", "events", "precision", "xla", "deterministic", "threads")
@@ -161,6 +165,17 @@ def _details(result: RunResult) -> Iterable[tuple[str, str]]:
     yield "data", result.data_sha256[:12]
     yield "weights", result.weights_sha256[:12]
     yield "machine", machine(result.provenance)
+
+
+def _energies(energy_scored: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """Yields events per joule of each score and kind of device, as far as they were measured."""
+    for score, energies in energy_scored.items():
+        for part in ("gpu", "cpu"):
+            energy = energies[part]
+            if energy["events_per_joule"] is not None:
+                rates = (number(energy["events_per_joule"]), number(energy["joules_per_event"]))
+                origin = f"by {energy['source']}, without {energy['leaves_out']}"
+                yield f"{part.upper()} energy, {score}", f"{rates[0]} events/J, {rates[1]} J/event {origin}"
 
 
 def verdict_line(verdict: Mapping[str, Any]) -> str:

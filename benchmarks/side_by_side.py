@@ -93,6 +93,10 @@ def _figures(result: RunResult) -> dict[str, float | None]:
     if result.inference:
         figures["inference [events/s]"] = result.inference["batch"]["events_per_second"]["median"]
         figures["latency p50 [s]"] = result.inference["single"]["latency_seconds"]["p50"]
+    for score, energies in result.energy_scored.items():
+        for part in ("gpu", "cpu"):
+            if (rate := energies[part]["events_per_joule"]) is not None:
+                figures[f"{score} [events/J, {part.upper()}]"] = rate
     figures.update(result.quality)
     figures.update({f"{name} memory [GiB]": size / _GIB for name, size in result.peak_memory_bytes.items()})
     return figures

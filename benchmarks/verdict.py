@@ -6,11 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.machine import throttling
 from benchmarks.result import RunResult
 from benchmarks.scores import Account, account
 
 ENOUGH_REPETITIONS = 3  # of fewer, a spread says little
 SHORT_SECONDS = 10.0  # clocks of processors have not settled in less
+# Of what a score's phases begin with, and of their samples. A GPU says that it is slowed down at the edges of
+# its power limit, too, and one reading of many is no more than that.
+MAX_CLOCK_DROP = 0.05
+MAX_SLOWED_DOWN = 0.05
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,12 @@ class Verdict:
 def verdict(result: RunResult) -> Verdict:
     """Judges a finished run by the bounds of its configuration."""
     report = account(result)
-    disturbances = [*_of_machine(result.telemetry, result.config), *_of_repetitions(report, result.config)]
-    remarks = (*_of_devices(result), *_of_short_phases(report, result.config))
+    disturbances = [
+        *_of_machine(result.telemetry, result.config),
+        *_of_clocks(result),
+        *_of_repetitions(report, result.config),
+    ]
+    remarks = (*_of_devices(result), *_of_power_limits(result), *_of_short_phases(report, result.config))
     if disturbances:
         return Verdict("disturbed", tuple(disturbances), remarks)
     unknowns = [
@@ -75,6 +84,25 @@ def _of_machine(telemetry: Mapping[str, Any], config: Mapping[str, Any]) -> Iter
         yield f"a hypervisor took {stolen:.1%} of the CPU time, more than {bound:.1%}"
     if error := telemetry.get("error"):
         yield f"the machine was not watched to the end: {error}"
+
+
+def _of_clocks(result: RunResult) -> Iterator[str]:
+    """Yields what slowed processors and GPUs down while a score was measured."""
+    for drop in throttling.clock_drops(result.telemetry, result.device):
+        if drop.fraction > MAX_CLOCK_DROP:
+            change = f"by {drop.fraction:.1%}, from {drop.first:.0f} to {drop.last:.0f} MHz"
+            yield f"{drop.score}: {drop.clock} fell {change}, more than {MAX_CLOCK_DROP:.1%}"
+    if result.device == "gpu":
+        for score, gpu, share, names in throttling.throttled_shares(result.telemetry, throttling.SLOWDOWNS):
+            if share > MAX_SLOWED_DOWN:
+                yield f"{score}: {gpu} was slowed down in {share:.1%} of the samples: {', '.join(names)}"
+
+
+def _of_power_limits(result: RunResult) -> Iterator[str]:
+    """Yields how often GPUs ran at their power limit, which is theirs or that of whoever set it."""
+    if result.device == "gpu":
+        for score, gpu, share, _ in throttling.throttled_shares(result.telemetry, throttling.POWER_LIMIT):
+            yield f"{score}: {gpu} ran at its power limit in {share:.1%} of the samples"
 
 
 def _of_repetitions(report: Account, config: Mapping[str, Any]) -> Iterator[str]:

@@ -156,9 +156,22 @@ def _details(result: RunResult, of_copy: Account) -> dict[str, Any]:
         **of_copy.details,
         "peak_memory_bytes": dict(result.peak_memory_bytes),
         "energy": {"gpu_joules": telemetry.get("gpu_energy_joules"), "seconds": telemetry.get("seconds")},
-        "telemetry": dict(telemetry),
+        "energy_scored": dict(result.energy_scored),
+        "telemetry": _without_series(telemetry),
         **({"weights_sha256": result.weights_sha256} if result.weights_sha256 else {}),
     }
+
+
+def _without_series(telemetry: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the telemetry without its series, because hep-score keeps the report of every repetition.
+
+    Phases keep their names, times and energy.
+    """
+    short = {key: value for key, value in telemetry.items() if key != "series"}
+    if "phases" in telemetry:
+        phases = telemetry["phases"]
+        short["phases"] = [{key: phase[key] for key in phase if key != "ranks"} for phase in phases]
+    return short
 
 
 def _machine(provenance: Mapping[str, Any]) -> dict[str, Any]:

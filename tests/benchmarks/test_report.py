@@ -73,6 +73,25 @@ def test_the_table_of_a_run_that_failed_early_says_why_and_nothing_more() -> Non
     )
 
 
+def test_energy_is_shown_with_its_source_and_what_it_leaves_out() -> None:
+    nothing = {
+        "joules": None,
+        "joules_per_event": None,
+        "events_per_joule": None,
+        "source": None,
+        "missing": "x",
+    }
+    gpu = {"joules": 50.0, "joules_per_event": 0.5, "events_per_joule": 2.0, "source": "integrated power"}
+    energies = {
+        "train": {"gpu": {**gpu, "leaves_out": "fans", "missing": ""}, "cpu": {**nothing, "leaves_out": ""}}
+    }
+    run = result(energy_scored=energies)
+    line = "GPU energy, train   2 events/J, 0.5 J/event by integrated power, without fans"
+    lines = table([("run", run)]).splitlines()
+    assert line in lines
+    assert not any("CPU energy" in text for text in lines)
+
+
 def test_a_loss_of_nan_is_shown_as_such() -> None:
     diverged = replace(epoch(0, 100), loss=math.nan, validation={})
     lines = table([("r", result(status="failed", reason="loss is NaN", epochs=(diverged,)))]).splitlines()

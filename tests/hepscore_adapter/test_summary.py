@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.result import RunResult
 from hepscore_adapter.summary import Request, summary
+from hepscore_adapter.validate import validate_summary
 from tests.results import epoch, inference, result
 
 
@@ -128,6 +129,23 @@ def test_report_carries_what_is_never_a_score() -> None:
     assert report["energy"] == {"gpu_joules": None, "seconds": 140.0}
     assert report["telemetry"]["foreign_cpu_cores_mean"] == 0.5
     assert report["log"] == "ok"
+
+
+def test_the_summary_has_phases_and_energy_and_leaves_the_series_to_the_result() -> None:
+    phase = {"name": "epoch 1", "start": 1.0, "end": 2.0, "ranks": [{"columns": {}, "gpus": []}]}
+    energy = {"joules": 50.0, "joules_per_event": 0.5, "events_per_joule": 2.0, "source": "counter of energy"}
+    part = {**energy, "leaves_out": "fans", "missing": ""}
+    run = result(
+        telemetry={**result().telemetry, "phases": [phase], "series": [{"steps": "0 1x3600"}]},
+        energy_scored={"train": {"events": 100, "seconds": 10.0, "gpu": part, "cpu": part}},
+    )
+    content = summary(run)
+    assert content["report"]["telemetry"] == {
+        **result().telemetry,
+        "phases": [{"name": "epoch 1", "start": 1.0, "end": 2.0}],
+    }
+    assert content["report"]["energy_scored"] == run.energy_scored
+    validate_summary(content, run)
 
 
 def test_twice_the_speed_is_twice_the_score() -> None:
