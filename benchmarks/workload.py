@@ -94,7 +94,10 @@ class Metrics(Protocol):
         """Returns the figures over all batches so far."""
 
     def breakdown(self) -> Mapping[str, Any]:
-        """Returns the same in bins of what they depend on, as JSON values; empty where there is none."""
+        """Returns the same in bins of what they depend on, as JSON values; empty where there is none.
+
+        Its key ``plots`` is a list of what a report draws, see ``benchmarks.plots``.
+        """
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ def measure(
         ``batch``: batch_size, events_per_pass, pass_seconds, started_at and ended_at (seconds since 1970,
         UTC), events_per_second over the passes, and input_wait_fraction of their time;
         ``single``: batch_size and events_per_second at a batch of one,
-        and latency_seconds (count, p50, p95, p99) from host array to predictions on the host.
+        latency_seconds (count, p50, p95, p99) from host array to predictions on the host, and
+        latencies, all of them in seconds.
     """
     if world.size > 1:  # another rank may have compiled for the last, smaller batch
         _pass(backend, predict, events, batch_size, world)
@@ -110,4 +111,5 @@ def _single(backend: Backend, predict: Callable[[Tensor], Tensor], events: Event
         "batch_size": 1,
         "events_per_second": dataclasses.asdict(Spread.of(rates)),
         "latency_seconds": {"count": len(latencies), "p50": p50, "p95": p95, "p99": p99},
+        "latencies": latencies,
     }

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.workload import Batch, Purpose
 from benchmarks.workloads.gnn_tracking.config import GNNTrackingConfig, piece_count
-from benchmarks.workloads.gnn_tracking.metrics import Truth
+from benchmarks.workloads.gnn_tracking.truth import Truth
 from datasets.graphs.dataset import Graph
 
 BUCKETS = 8  # padded lengths that padding by buckets may take

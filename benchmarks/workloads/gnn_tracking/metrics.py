@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
+from benchmarks import plots
 from benchmarks.workload import Batch
+from benchmarks.workloads.gnn_tracking.display import display
 from benchmarks.workloads.gnn_tracking.tracks import estimate_pt_and_eta, find_tracks, match
+from benchmarks.workloads.gnn_tracking.truth import Truth
 
 BIN_EDGES = {
     "pt": np.array([0.0, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, np.inf]),  # GeV
@@ -17,42 +20,9 @@ BIN_EDGES = {
 }
 """Bin edges of the breakdown. A lower edge belongs to its bin. The outer bins take what lies beyond them."""
 
+_SCORE_EDGES = np.linspace(0.0, 1.0, 51)
+_LABELS = {"pt": "$p_T$ [GeV]", "eta": r"$\eta$"}
 _COUNTED = ("particles", "found", "tracks", "fakes", "duplicates")
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What the figures of merit look at in a batch with N real nodes, E real edges and P particles.
-
-    The graphs are one disjoint union: no edge and no particle belongs to two of them.
-
-    Attributes:
-        graph: (N,) int32, the graph of each node, counted from 0.
-        position: (N, 3) float32, r in mm, phi in rad, z in mm.
-        particle: (N,) int32, row of the node's particle in the arrays of particles, -1 for none.
-        weight: (N,) float32, TrackML weight of the hit.
-        senders: (E,) int32, the inner node of each edge.
-        receivers: (E,) int32, the outer node.
-        label: (E,) bool, True for a true doublet.
-        rows: (E, ways) int32, rows of the predictions for each edge. Its logit is their mean.
-        pt: (P,) float32, GeV.
-        eta: (P,) float32.
-        nhits: (P,) int32, nodes that belong to the particle.
-        selected: (P,) bool, True if the particle counts for the track efficiency.
-    """
-
-    graph: np.ndarray
-    position: np.ndarray
-    particle: np.ndarray
-    weight: np.ndarray
-    senders: np.ndarray
-    receivers: np.ndarray
-    label: np.ndarray
-    rows: np.ndarray
-    pt: np.ndarray
-    eta: np.ndarray
-    nhits: np.ndarray
-    selected: np.ndarray
 
 
 class TrackingMetrics:
@@ -89,6 +59,7 @@ class TrackingMetrics:
         self._true: list[np.ndarray] = []  # logits of true edges
         self._false: list[np.ndarray] = []
         self._scores: list[np.ndarray] = []  # by graph
+        self._first: tuple[Truth, np.ndarray] | None = None  # the first batch and its logits
         self._counts = {
             variable: {name: np.zeros(len(edges) - 1, np.int64) for name in _COUNTED}
             for variable, edges in BIN_EDGES.items()
@@ -100,6 +71,7 @@ class TrackingMetrics:
         truth: Truth = batch.truth
         logits = predictions[truth.rows].astype(np.float32).mean(axis=1)
         logits = np.where(np.isnan(logits), np.float32(-np.inf), logits)
+        self._first = self._first or (truth, logits)
         self._true.append(logits[truth.label])
         self._false.append(logits[~truth.label])
 
@@ -124,6 +96,10 @@ class TrackingMetrics:
                 bins = np.searchsorted(edges[1:-1], values, side="right")
                 self._counts[variable][name] += np.bincount(bins, minlength=len(edges) - 1)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves out the first batch, because a rank that sends its collection to another draws no event."""
+        return {**vars(self), "_first": None}
+
     def merge(self, other: TrackingMetrics) -> None:
         """Adds what another collection holds."""
         self._true += other._true
@@ -144,7 +120,7 @@ class TrackingMetrics:
         }
 
     def breakdown(self) -> dict[str, Any]:
-        """Returns the track figures in bins of pt (GeV) and eta, as JSON values.
+        """Returns the track figures in bins of pt (GeV) and eta, and plots, as JSON values.
 
         Particles are in the bin of their true pt and eta. Tracks are in the bin of
         ``tracks.estimate_pt_and_eta``, all of them, because a fake has no particle.
@@ -152,9 +128,10 @@ class TrackingMetrics:
         Returns:
             For "pt" and "eta" a mapping with these keys. "edges" has one number more than there are bins,
             with null for infinity. "particles" (selected) and "tracks" are counts. "track_efficiency",
-            "fake_rate" and "duplicate_rate" are null where there is nothing to count.
+            "fake_rate" and "duplicate_rate" are null where there is nothing to count. For "plots" a list as
+            ``benchmarks.plots`` has it.
         """
-        return {
+        in_bins = {
             variable: {
                 "edges": [float(edge) if np.isfinite(edge) else None for edge in BIN_EDGES[variable]],
                 "particles": counts["particles"].tolist(),
@@ -166,6 +143,30 @@ class TrackingMetrics:
             }
             for variable, counts in self._counts.items()
         }
+        return {**in_bins, "plots": self._plots()}
+
+    def _plots(self) -> list[plots.Plot]:
+        """Returns the track figures by pt and eta, the distribution of edge scores, and an event."""
+        scores = {"true edges": self._true, "false edges": self._false}
+        drawn = [
+            plots.shares(
+                f"Tracks by {label.partition(' ')[0]}",
+                (label, "Share"),
+                BIN_EDGES[variable],
+                {name.replace("_", " "): pair for name, pair in _rates(self._counts[variable]).items()},
+            )
+            for variable, label in _LABELS.items()
+        ]
+        drawn.append(
+            plots.histogram(
+                "Edge scores",
+                ("Probability of a true edge", "Edges"),
+                _SCORE_EDGES,
+                {name: expit(np.concatenate(logits)) for name, logits in scores.items()},
+                log="y",
+            )
+        )
+        return [*drawn, display(*self._first)] if self._first else drawn
 
 
 def edge_figures(true: np.ndarray, false: np.ndarray) -> dict[str, float]:

@@ -2,12 +2,15 @@
 
 import json
 import math
+import pickle
 
 import numpy as np
 import pytest
 
+from benchmarks.plots import read_numbers
 from benchmarks.workload import Batch
-from benchmarks.workloads.gnn_tracking.metrics import TrackingMetrics, Truth, area_under_roc
+from benchmarks.workloads.gnn_tracking.metrics import TrackingMetrics, area_under_roc
+from benchmarks.workloads.gnn_tracking.truth import Truth
 
 KEEP, CUT = 2.0, -2.0
 
@@ -248,3 +251,65 @@ def test_breakdown_by_the_tracks_own_pt_and_eta():
     assert got["pt"]["fake_rate"] == [None] * 7 + [0.5]
     assert got["eta"]["tracks"] == [0] * 8 + [2] + [0] * 7
     assert got["eta"]["duplicate_rate"][8] == 0.0
+
+
+def plots_of(metrics):
+    return {plot["form"] + plot["title"][:4]: plot for plot in metrics.breakdown()["plots"]}
+
+
+def test_scores_of_edges_are_in_bins_of_the_probability():
+    """Logits of -inf, 0 and 50 are probabilities of 0, 1/2 and almost 1."""
+    metrics = metrics_of((PAIR, [50.0, 0.0, 0.0, 50.0, -math.inf]))
+    plot = plots_of(metrics)["histogramEdge"]
+    assert plot["counts"]["true edges"][25] == plot["counts"]["true edges"][-1] == 2
+    assert plot["counts"]["false edges"] == [1] + [0] * 49
+
+
+def test_the_plots_by_pt_have_the_counts_behind_the_shares():
+    truth = truth_of([0, 0, 0, 1, 1, 1], [(0, 1), (1, 2), (3, 4), (4, 5)], pt=[0.75, 0.8])
+    by_pt = next(plot for plot in metrics_of((truth, [KEEP, KEEP, CUT, CUT])).breakdown()["plots"])
+    assert by_pt["edges"][-1] is None
+    assert by_pt["passed"]["track efficiency"] == [0, 0, 1, 0, 0, 0, 0, 0]
+    assert by_pt["total"]["track efficiency"] == [0, 0, 2, 0, 0, 0, 0, 0]
+
+
+def test_the_event_has_the_edges_at_the_hits_of_its_particles():
+    """The second particle does not count. Of its edges the one across has a hit of the first."""
+    truth = truth_of(
+        [0, 0, 0, 1, 1, 1, -1],
+        [(0, 1), (1, 2), (3, 4), (4, 5), (2, 3)],
+        selected=[True, False],
+    )
+    event = plots_of(metrics_of((truth, [KEEP, CUT, KEEP, KEEP, KEEP])))["eventAn e"]
+    pairs = {name: read_numbers(text, 2).tolist() for name, text in event["pairs"].items()}
+    assert pairs == {"kept, true": [[0, 1]], "kept, false": [[2, 3]], "cut, true": [[1, 2]]}
+    assert event["highlighted"] == "1 1 1 1 0 0 0"
+    assert len(read_numbers(event["position"], 3)) == 7
+
+
+def test_the_event_is_of_the_first_graph_and_of_the_first_rank():
+    rng = np.random.default_rng(1)
+    (one, a), (other, b) = random_graph(rng), random_graph(rng)
+    alone, first, second = (metrics_of(update) for update in ((one, a), (one, a), (other, b)))
+    first.merge(pickle.loads(pickle.dumps(second)))
+    event = plots_of(alone)["eventAn e"]
+    assert plots_of(first)["eventAn e"] == event
+    assert plots_of(metrics_of((union(one, other), np.append(a, b))))["eventAn e"] == event
+
+
+def test_a_rank_sends_no_graph_to_another():
+    truth, logits = random_graph(np.random.default_rng(1))
+    sent = pickle.loads(pickle.dumps(metrics_of((truth, logits))))
+    assert [plot["form"] for plot in sent.breakdown()["plots"]] == ["shares", "shares", "histogram"]
+
+
+def test_the_breakdown_of_a_large_graph_is_below_100_kb():
+    truth, logits = random_graph(np.random.default_rng(1), particles=2000, hits=12, noise=9000)
+    text = json.dumps(metrics_of((truth, logits)).breakdown(), indent=2, allow_nan=False)
+    assert len(text) < 100_000
+
+
+def test_an_event_without_particles_has_a_picture_of_its_hits():
+    event = plots_of(metrics_of((truth_of([-1, -1, -1], [(0, 1)]), [KEEP])))["eventAn e"]
+    assert event["highlighted"] == "0 0 0"
+    assert set(event["pairs"].values()) == {""}

@@ -47,7 +47,7 @@ def test_making_graphs_says_how_good_they_are_and_keeps_no_hits(tmp_path: Path, 
 
 def test_tracks_are_found_by_pt_and_eta(tracked: Finished) -> None:
     breakdown = tracked.result["breakdown"]
-    assert set(breakdown) == {"pt", "eta"}
+    assert set(breakdown) == {"pt", "eta", "plots"}
     assert sum(breakdown["pt"]["particles"]) == sum(breakdown["eta"]["particles"]) > 0
 
 
