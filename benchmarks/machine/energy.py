@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.machine.series import Columns, Readings, Values
 
 COUNTER, INTEGRAL = "counter of energy", "integrated power"
+_ENOUGH_SAMPLES = 2  # of fewer, what was before and after the phase decides
 _EDGE_SECONDS = 0.1  # by which a phase may reach beyond the samples, whose times are rounded
 LEAVES_OUT = {
     "gpu": "processors, host memory, network, fans, power supplies and GPUs that the run did not use",
@@ -125,10 +126,12 @@ def _between(
         return _nothing(columns.reasons.get(names[1], "neither energy nor power was measured"))
     if start < points[0][0] - _EDGE_SECONDS or end > points[-1][0] + _EDGE_SECONDS:
         return _nothing("the samples do not cover the phase")
+    inside = [(time, value) for time, value in points if start <= time <= end]
+    if len(inside) < _ENOUGH_SAMPLES:
+        return _nothing(f"there are fewer than {_ENOUGH_SAMPLES} samples in the phase")
     if counter:
         joules = _value_at(counter, end) - _value_at(counter, start)
         return {"joules": joules, "source": COUNTER, "missing": ""}
-    inside = [(time, watts) for time, watts in power if start < time < end]
     line = [(start, _value_at(power, start)), *inside, (end, _value_at(power, end))]
     joules = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in itertools.pairwise(line))
     return {"joules": joules, "source": INTEGRAL, "missing": ""}

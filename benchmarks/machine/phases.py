@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 from benchmarks.machine import throttling
 from benchmarks.machine.energy import cpu_energy, gpu_energy
-from benchmarks.machine.series import Columns, Readings, Values, read_series
+from benchmarks.machine.series import Columns, Readings, read_series
 
 _COUNTERS = ("energy", "package_energy")  # whose mean says nothing
 
@@ -68,24 +69,22 @@ def summarise_phases(
 
 
 def _summarise_rank(readings: Readings, phase: Phase) -> dict[str, Any]:
-    inside = [phase.start <= time <= phase.end for time in readings.times]
+    inside = slice(
+        bisect.bisect_left(readings.times, phase.start), bisect.bisect_right(readings.times, phase.end)
+    )
     return {
         "columns": _summarise_columns(readings.host, inside),
         "gpus": [_summarise_columns(gpu, inside) for gpu in readings.gpus],
     }
 
 
-def _summarise_columns(columns: Columns, inside: Sequence[bool]) -> dict[str, Any]:
+def _summarise_columns(columns: Columns, inside: slice) -> dict[str, Any]:
     """Returns a summary of each column, None where it has no value in the phase."""
     return {
-        name: _summarise(name, _values_inside(values, inside))
+        name: _summarise(name, [value for value in values[inside] if value is not None])
         for name, values in columns.values.items()
         if name not in _COUNTERS
     }
-
-
-def _values_inside(values: Values, inside: Sequence[bool]) -> list[float]:
-    return [value for value, chosen in zip(values, inside, strict=False) if chosen and value is not None]
 
 
 def _summarise(name: str, values: Sequence[float]) -> dict[str, float] | None:

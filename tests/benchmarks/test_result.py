@@ -12,6 +12,16 @@ from benchmarks.result import RunResult, Spread, read_result
 from tests.results import epoch, result
 
 
+def test_a_result_of_a_version_without_energy_and_phases_is_read() -> None:
+    plain = result().to_dict()
+    del plain["energy_scored"]
+    for record in plain["epochs"]:
+        del record["validation_started_at"]
+    again = RunResult.from_dict(plain)
+    assert (again.energy_scored, again.epochs[0].validation_started_at) == ({}, None)
+    assert again == result()
+
+
 def test_spread_of_ten_twenty_thirty() -> None:
     assert Spread.of([30.0, 10.0, 20.0]) == Spread(
         count=3, mean=20.0, median=20.0, min=10.0, max=30.0, relative_spread=1.0

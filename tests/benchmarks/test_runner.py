@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks.errors import UsageError
+from benchmarks.machine.series import read_times
 from benchmarks.progress import Progress
 from benchmarks.result import RunResult
 from benchmarks.runner import run
@@ -109,6 +110,26 @@ def test_the_record_says_what_ran() -> None:
     assert "device" not in result.peak_memory_bytes
     assert result.telemetry["seconds"] > 0
     assert {"build", "inference"} <= result.seconds.keys()
+
+
+def test_the_record_says_when_it_did_what() -> None:
+    """Phases follow each other, and all of them lie within the time that was watched."""
+    result = result_of()
+    phases, (series,) = result.telemetry["phases"], result.telemetry["series"]
+    epochs = [f"{name} {index}" for index in range(3) for name in ("epoch", "validation")]
+    assert [phase["name"] for phase in phases] == [*epochs, "inference"]
+    assert [phase["score"] for phase in phases] == [None, None, "train", None, "train", None, "infer"]
+    bounds = [bound for phase in phases for bound in (phase["start"], phase["end"])]
+    times = read_times(series)
+    assert bounds == pytest.approx(sorted(bounds), abs=1e-3)
+    assert times[0] - 0.01 <= bounds[0] <= bounds[-1] <= times[-1] + 0.01
+    assert result.energy_scored["train"]["events"] == 6
+    assert result.energy_scored["train"]["gpu"]["missing"] == "the run did not compute on a GPU"
+
+
+def test_a_run_that_fails_says_what_it_did_until_then() -> None:
+    phases = result_of("trouble=reader").telemetry["phases"]
+    assert [phase["name"] for phase in phases] == ["epoch 0", "validation 0"]
 
 
 def test_a_run_makes_a_valid_summary() -> None:

@@ -110,6 +110,14 @@ def test_a_part_of_the_energy_is_none(entries: list[dict[str, Any]], device: str
     assert (gpu["joules"], gpu["missing"]) == (None, reason)
 
 
+def test_a_phase_between_two_samples_has_no_energy_of_its_own() -> None:
+    """What is known is the energy of a whole second, of which the phase was a part."""
+    short = Phase("epoch 1", 1004.2, 1004.9, "train", 100)
+    (phase,) = summarise_phases([short], [entry(gpus=[{"energy": COUNTER}])], "gpu")
+    gpu = phase["energy"]["gpu"]
+    assert (gpu["joules"], gpu["missing"]) == (None, "there are fewer than 2 samples in the phase")
+
+
 def test_ranks_of_a_node_watch_the_same_packages_and_their_own_gpus() -> None:
     def rank(number: int, node: int) -> dict[str, Any]:
         return entry(rank=number, node=node, host={"package_energy": COUNTER}, gpus=[{"energy": COUNTER}])
