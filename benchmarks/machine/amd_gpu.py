@@ -112,8 +112,8 @@ def visible_gpus() -> list[AmdGpu]:
         return []
     for name in _VISIBLE:
         if name in os.environ:
-            chosen = [word.strip() for word in os.environ[name].split(",")]
-            handles = [(index, handle) for index, handle in handles if str(index) in chosen]
+            visible = [word.strip() for word in os.environ[name].split(",")]
+            handles = [(index, handle) for index, handle in handles if str(index) in visible]
     return [AmdGpu(index, handle, amdsmi) for index, handle in handles]
 
 

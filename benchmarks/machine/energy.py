@@ -82,21 +82,21 @@ def energy_of_scores(phases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _per_event(energy: Mapping[str, Any], part: str, events: int) -> dict[str, Any]:
     joules = energy["joules"]
-    known = joules is not None and joules > 0
+    has_rate = joules is not None and joules > 0
     return {
         "joules": joules,
-        "joules_per_event": joules / events if known else None,
-        "events_per_joule": events / joules if known else None,
+        "joules_per_event": joules / events if has_rate else None,
+        "events_per_joule": events / joules if has_rate else None,
         "source": energy["source"],
         "leaves_out": LEAVES_OUT[part],
         "missing": "the counter did not move" if joules == 0 else energy["missing"],
     }
 
 
-def _sum(parts: Sequence[Mapping[str, Any]], nothing: str) -> dict[str, Any]:
+def _sum(parts: Sequence[Mapping[str, Any]], reason: str) -> dict[str, Any]:
     """Adds up energies. A sum over some of the parts would look like a very efficient machine."""
     if not parts:
-        return _nothing(nothing)
+        return _nothing(reason)
     for part in parts:
         if part["joules"] is None:
             return dict(part)
@@ -122,6 +122,8 @@ def _between(
     """
     counter, power = (_answered(times, columns.values.get(name, [])) for name in names)
     points = counter or power
+
+    # A wrong energy is worse than none, because it would look like an efficient machine.
     if not points:
         return _nothing(columns.reasons.get(names[1], "neither energy nor power was measured"))
     if start < points[0][0] - _EDGE_SECONDS or end > points[-1][0] + _EDGE_SECONDS:
@@ -129,9 +131,14 @@ def _between(
     inside = [(time, value) for time, value in points if start <= time <= end]
     if len(inside) < _ENOUGH_SAMPLES:
         return _nothing(f"there are fewer than {_ENOUGH_SAMPLES} samples in the phase")
+
     if counter:
         joules = _value_at(counter, end) - _value_at(counter, start)
+        if joules < 0:
+            return _nothing("the counter of energy started again")
         return {"joules": joules, "source": COUNTER, "missing": ""}
+
+    # Without a counter, power is taken to change on straight lines between the samples.
     line = [(start, _value_at(power, start)), *inside, (end, _value_at(power, end))]
     joules = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in itertools.pairwise(line))
     return {"joules": joules, "source": INTEGRAL, "missing": ""}

@@ -30,8 +30,8 @@ class CoreClock(FileSensor):
     def __init__(self, cores: Collection[int], root: Path = _SYS) -> None:
         super().__init__()
         ordered = sorted(cores)
-        chosen = ordered[:: -(-len(ordered) // _MOST_FILES)]
-        files = [root / f"devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq" for core in chosen]
+        picked_cores = ordered[:: -(-len(ordered) // _MOST_FILES)]
+        files = [root / f"devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq" for core in picked_cores]
         self._files = [file for file in files if file.is_file()]
         if not self._files:
             self.reasons["cpu_frequency"] = "no cpufreq in /sys; virtual machines have none as a rule"

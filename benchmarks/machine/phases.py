@@ -92,6 +92,6 @@ def _summarise(name: str, values: Sequence[float]) -> dict[str, float] | None:
     if not values:
         return None
     if name == "throttle_reasons":
-        given = [reason for bits in values for reason in throttling.names(int(bits))]
-        return {reason: given.count(reason) / len(values) for reason in dict.fromkeys(given)}
+        reasons = [reason for bits in values for reason in throttling.names(int(bits))]
+        return {reason: reasons.count(reason) / len(values) for reason in dict.fromkeys(reasons)}
     return {"mean": statistics.fmean(values), "min": min(values), "max": max(values)}

@@ -102,6 +102,7 @@ def test_what_was_not_measured_is_null_with_the_reason() -> None:
             "gpu",
             "neither energy nor power was measured",
         ),
+        ([entry(gpus=[{"energy": COUNTER[::-1]}])], "gpu", "the counter of energy started again"),
     ],
 )
 def test_a_part_of_the_energy_is_none(entries: list[dict[str, Any]], device: str, reason: str) -> None:
