@@ -12,6 +12,7 @@ import click
 
 from benchmarks.data_commands import data
 from benchmarks.errors import RunFailedError, Terminated, UsageError
+from benchmarks.fit_command import fit
 from benchmarks.hepscore_commands import hepscore
 from benchmarks.options import FILE, FLAGS, FOLDER, PRESET, SWITCHES, ImageName, resolved, taking
 from benchmarks.output import RunOptions
@@ -28,6 +29,7 @@ def cli() -> None:
 
 cli.add_command(data)
 cli.add_command(hepscore)
+cli.add_command(fit)
 cli.add_command(report)
 cli.add_command(compare)
 cli.add_command(reproduce)

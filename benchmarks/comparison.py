@@ -16,8 +16,8 @@ from benchmarks.side_by_side import Side, differing, side_by_side
 CONFIDENCE = 0.95
 # Keys of a configuration that decide how a run is done and judged, and not what is computed in it.
 NOT_COMPUTED = {
-    *("seed", "threads", "data", "require_quiet", "max_foreign_cores", "max_stolen_fraction"),
-    *("max_spread", "max_input_wait", "quiet_epoch_seconds"),
+    *("seed", "threads", "data", "check_memory", "require_quiet", "max_foreign_cores"),
+    *("max_stolen_fraction", "max_spread", "max_input_wait", "quiet_epoch_seconds"),
 }
 _NO_SETTINGS = {"workload", "kind", "changed", "resolved"}
 

@@ -62,6 +62,7 @@ class RunConfig:
     )
     threads: int = option(0, "CPU threads; 0: all that this process may use", low=0, high=4096)
     data: str = option("", "folder of the data set; empty: the cache, made there if it is missing")
+    check_memory: bool = option(True, "a run that is not expected to fit into memory does not begin")
     require_quiet: bool = option(False, "a run on a machine that is not quiet fails")
     max_foreign_cores: float = option(
         0.1, "cores that others may keep busy in a quiet run, of those of the run", low=0.0, high=4096.0

@@ -184,7 +184,7 @@ def test_one_module_imports_a_library(library: str, module: str) -> None:
 def test_clocks_are_read_where_something_is_measured_or_waited_for() -> None:
     """The folder of a run has the date in its name, and ranks wait for each other."""
     allowed = {"benchmarks.timing", "benchmarks.output"}
-    allowed |= {"benchmarks.launchers.local_ranks", "benchmarks.launchers.podman"}
+    allowed |= {f"benchmarks.launchers.{name}" for name in ("local_ranks", "memory_limit", "podman")}
     allowed |= {*below("benchmarks.machine"), *below("benchmarks.ranks")}
     assert {name for name in importers("time", "datetime") if top(name) == "benchmarks"} <= allowed
 

@@ -107,11 +107,13 @@ class PlannedRun:
         resolved: The configuration.
         rank_options: Options of ``hepbench run`` that say how many ranks it has.
         cores: How many cores the run gets, or 0 for all.
+        prefix: Words before the command, such as those of a program that limits it.
     """
 
     resolved: Resolved
     rank_options: tuple[str, ...] = ()
     cores: int = 0
+    prefix: tuple[str, ...] = ()
 
 
 def run_series(
@@ -135,7 +137,7 @@ def run_series(
         UsageError: A folder cannot be used, or holds a result and ``force`` is not given.
     """
     folders = {name: parent / folder_name(name) for name in runs}
-    relay, results = _SignalRelay(), dict[str, RunResult]()
+    relay, results = SignalRelay(), dict[str, RunResult]()
     is_new = check_folder(parent, force=True)  # whatever else is in it stays
     try:
         # All folders are checked before the first run starts.
@@ -149,7 +151,7 @@ def run_series(
                     break
                 if not options.quiet:
                     say(f"run {number} of {len(runs)}: {name}", err=True)
-                results[name] = _run_one(planned, folders[name], options.switches(), relay)
+                results[name] = run_one(planned, folders[name], options.switches(), relay)
     finally:
         if is_new:
             with suppress(OSError):  # the folder is empty only if no run came as far as a result
@@ -173,7 +175,7 @@ def folder_name(name: str) -> str:
     return f"{key}-{quote(value, safe='')}"
 
 
-class _SignalRelay:
+class SignalRelay:
     """Passes signals on to the run under way, which acts on the first one only.
 
     A terminal may have sent the same signal to the run already.
@@ -187,6 +189,7 @@ class _SignalRelay:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
+        """Notes the first signal and passes each one on."""
         self.signal = self.signal or number
         if self._process is not None:
             self._process.send_signal(number)
@@ -199,12 +202,13 @@ class _SignalRelay:
         return self._process.wait()
 
 
-def _run_one(planned: PlannedRun, folder: Path, switches: Sequence[str], relay: _SignalRelay) -> RunResult:
+def run_one(planned: PlannedRun, folder: Path, switches: Sequence[str], relay: SignalRelay) -> RunResult:
     """Runs one run as a person starts it, and returns its result, or a record of how it ended without one."""
     resolved = planned.resolved
     settings = [f"--set={key}={getattr(resolved.config, key)}" for key in resolved.changed]
     call = ["run", resolved.config.workload, f"--preset={resolved.preset}", *settings]
-    command = [*this_program(), *call, f"--output={folder}", *switches, *planned.rank_options]
+    call += [f"--output={folder}", *switches, *planned.rank_options]
+    command = [*planned.prefix, *this_program(), *call]
 
     # The folder may hold an older result, which is not that of this run.
     file = folder / "result.json"

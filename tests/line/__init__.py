@@ -40,6 +40,7 @@ class LineConfig(TrainingConfig):
     )
     wait: float = option(0.0, "seconds to read a batch", low=0, high=60)
     event_bytes: int = option(1000, "memory of an event", low=0, high=10**18)
+    held_bytes: int = option(0, "memory that an event really takes", low=0, high=10**9)
     min_accuracy: float = option(0.0, "floor", low=0, high=1)
     inference_seconds: float = option(0.0, "seconds of inference", low=0, high=60)
     quiet_epoch_seconds: float = option(0.0, "seconds of an epoch", low=0, high=60)

@@ -46,7 +46,9 @@ class LineEvents:
             if split == "train" and (epoch, step) == (1, 1):
                 self._go_wrong(targets)
             elements = sum(1 + event for event in range(start, start + events))
+            ballast = np.ones(events * self.config.held_bytes, np.uint8)
             yield Batch(np.ones((events, 1)), targets, events, elements, PADDED * events)
+            del ballast
 
     def _go_wrong(self, targets: np.ndarray) -> None:
         match self.config.trouble:
