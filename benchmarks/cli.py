@@ -16,6 +16,7 @@ from benchmarks.fit_command import fit
 from benchmarks.hepscore_commands import hepscore
 from benchmarks.options import FILE, FLAGS, FOLDER, PRESET, SWITCHES, ImageName, resolved, taking
 from benchmarks.output import RunOptions
+from benchmarks.publishing_commands import export, leaderboard
 from benchmarks.result_commands import compare, report, reproduce
 from benchmarks.streams import prepare_streams, say, settle_streams
 from datasets.errors import DataError
@@ -33,6 +34,8 @@ cli.add_command(fit)
 cli.add_command(report)
 cli.add_command(compare)
 cli.add_command(reproduce)
+cli.add_command(export)
+cli.add_command(leaderboard)
 
 
 @cli.command("list")
