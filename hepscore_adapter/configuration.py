@@ -8,7 +8,6 @@ beside them.
 from __future__ import annotations
 
 import dataclasses
-import importlib.resources
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +22,7 @@ from benchmarks.report import machine
 from benchmarks.resolution import choose
 from benchmarks.result import RunResult, read_result
 from benchmarks.workload import REGISTRY, image_name, presets
+from hepscore_adapter.references import read_reference, reference_names
 from hepscore_adapter.summary import Request, gpu_score_name, summary
 from hepscore_adapter.validate import summary_path, validate_summary
 
@@ -178,16 +178,25 @@ def _read(path: Path) -> RunResult:
         raise UsageError(f"--reference {path}: expected the result of a run, got: {error.strerror}") from None
     except ValueError as error:
         raise UsageError(f"--reference {error}") from None
+    return _checked(str(path), result)
+
+
+def _checked(origin: str, result: RunResult) -> RunResult:
+    """Returns a reference run that has a score and the settings of its preset.
+
+    Raises:
+        UsageError: It has not.
+    """
     if result.status != "ok":
-        raise UsageError(f"--reference {path}: expected a run with status ok, got {result.status}")
+        raise UsageError(f"--reference {origin}: expected a run with status ok, got {result.status}")
     try:
         validate_summary(summary(result), result)
     except ValueError as error:
-        raise UsageError(f"--reference {path}: {error}") from None
+        raise UsageError(f"--reference {origin}: {error}") from None
     if changes := _changes(result):
         name = result.config["preset"]
         raise UsageError(
-            f"--reference {path}: expected preset {name} with no key changed but {', '.join(_FREE_KEYS)}, "
+            f"--reference {origin}: expected preset {name} with no key changed but {', '.join(_FREE_KEYS)}, "
             f"got {', '.join(changes)}; make it with `{_run(result.workload, name)}`"
         )
     return result
@@ -206,11 +215,9 @@ def _changes(run: RunResult) -> list[str]:
 
 def _shipped(workload: str, preset: str) -> RunResult:
     """Reads the reference run of a preset that is shipped, or that of the preset's small one."""
-    folder = importlib.resources.files("hepscore_adapter") / "configs/reference"
-    for name in (preset, preset + SMALL):
-        with importlib.resources.as_file(folder / f"{workload}-{name}.json") as path:
-            if path.exists():
-                return _read(path)
+    for name in (f"{workload}-{preset}", f"{workload}-{preset}{SMALL}"):
+        if name in reference_names():
+            return _checked(name, read_reference(name))
     raise UsageError(
         f"no reference run of {workload} with preset {preset} comes with {DISTRIBUTION}; make one with "
         f"`{_run(workload, preset)}` and name it: --reference {_folder(workload)}"

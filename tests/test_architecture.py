@@ -20,22 +20,24 @@ WORKLOADS = sorted(REGISTRY)
 LAYERS = f"""
 hepscore_adapter.programs
 benchmarks.cli
-benchmarks.hepscore_commands benchmarks.result_commands
-benchmarks.data_commands benchmarks.doctor benchmarks.scaling hepscore_adapter.configuration
+benchmarks.publishing_commands
+benchmarks.fit_command benchmarks.hepscore_commands benchmarks.result_commands
+benchmarks.reporting
+benchmarks.data_commands benchmarks.doctor benchmarks.publishing benchmarks.scaling hepscore_adapter.configuration
 hepscore_adapter.image
 benchmarks.job
 benchmarks.launchers
 hepscore_adapter.validate
-hepscore_adapter.summary
-benchmarks.comparison
-benchmarks.side_by_side
+hepscore_adapter.summary hepscore_adapter.references
+benchmarks.comparison benchmarks.fit
+benchmarks.side_by_side benchmarks.costs
 benchmarks.output benchmarks.report benchmarks.options
 benchmarks.runner
 benchmarks.training benchmarks.kernels
 benchmarks.context
 benchmarks.backends
 {" ".join(REGISTRY.values())}
-benchmarks.workload benchmarks.progress benchmarks.operations benchmarks.verdict
+benchmarks.workload benchmarks.plots benchmarks.progress benchmarks.operations benchmarks.verdict benchmarks.timeline
 benchmarks.scores benchmarks.resolution
 benchmarks.ranks
 benchmarks.machine
@@ -195,7 +197,7 @@ def test_a_workload_reads_no_clock_writes_no_file_and_names_no_framework(workloa
     assert f"{REGISTRY[workload]}.workload" in modules
     writing = {"open", "write", "write_text", "write_bytes", "write_json", "mkdir", "unlink"}
     writing |= {"save", "savez", "dump", "tofile", "perf_counter", "monotonic"}
-    allowed = {"config", "errors", "operations", "workload"}
+    allowed = {"config", "errors", "operations", "plots", "workload"}
     allowed = {*(f"benchmarks.{name}" for name in allowed), *modules}
     for module in modules:
         libraries = {top(name) for name in imports(module)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from benchmarks.machine.cgroup import usable_cores
 from benchmarks.machine.provenance import DISTRIBUTION, package_version
 from benchmarks.output import EXIT_FAILED, RunOptions, output_folder
 from benchmarks.report import align, number
-from benchmarks.resolution import Resolved, resolve
+from benchmarks.resolution import BACKEND_VARIABLE, Resolved, resolve
 from benchmarks.result import RunResult
+from benchmarks.side_by_side import differing
 from benchmarks.streams import say
 from benchmarks.workload import presets
 
@@ -84,6 +86,8 @@ def reproduce(original: RunResult, options: RunOptions, data: Path | None = None
     figures = agreements(original, again)
     if not options.quiet:
         say(f"\n{describe(figures)}")
+        for line in differing([run.provenance.get("framework", {}) for run in (original, again)]):
+            say(f"another version of {line}")
     return EXIT_FAILED if any(figure.word == "not" for figure in figures) else 0
 
 
@@ -95,13 +99,17 @@ def plan(original: RunResult, data: Path | None = None) -> tuple[Resolved, tuple
         data: Folder of its data set. None for the cache.
 
     Raises:
-        UsageError: It did not end well, is of another version, or has keys that this version does not know.
+        UsageError: It did not end well, is of another version, has keys that this version does not know, or
+            ``KERAS_BACKEND`` asks for another backend.
     """
     if original.status != "ok":
         raise UsageError(f"expected a result with status ok, got {original.status}")
     version = original.provenance.get("benchmark", {}).get("version")
     if version != (own := package_version(DISTRIBUTION)):
         raise UsageError(f"expected a result of {DISTRIBUTION} {own}, got one of {version}")
+    backend, variable = original.config["backend"], os.environ.get(BACKEND_VARIABLE)
+    if variable and variable != backend:
+        raise UsageError(f"expected backend {backend}, got {BACKEND_VARIABLE}={variable}; unset the variable")
     preset = original.config["preset"]
     available = presets(original.workload)
     if preset not in available:
@@ -124,10 +132,22 @@ def plan(original: RunResult, data: Path | None = None) -> tuple[Resolved, tuple
 
 
 def agreements(first: RunResult, second: RunResult) -> list[Agreement]:
-    """Returns how well losses and quality of two runs of one configuration agree, the weights first.
+    """Returns how well two runs of one configuration agree, the quality last.
 
     Weights are known by their hash only. So they agree to the bit, or their difference is not known (NaN).
     """
+    figures = _kernel_agreements(first, second) if first.kernel else _training_agreements(first, second)
+    return [
+        *figures,
+        *(
+            Agreement(name, _largest_difference([value], [second.quality.get(name, math.nan)]))
+            for name, value in first.quality.items()
+        ),
+    ]
+
+
+def _training_agreements(first: RunResult, second: RunResult) -> list[Agreement]:
+    """Returns how well weights and losses of two trainings agree."""
     same_weights = first.weights_sha256 == second.weights_sha256
     losses = [[epoch.loss for epoch in run.epochs] for run in (first, second)]
     validation = [[epoch.validation["loss"] for epoch in run.epochs] for run in (first, second)]
@@ -135,10 +155,19 @@ def agreements(first: RunResult, second: RunResult) -> list[Agreement]:
         Agreement("weights", 0.0 if same_weights else math.nan),
         Agreement("training losses", _largest_difference(*losses)),
         Agreement("validation losses", _largest_difference(*validation)),
-        *(
-            Agreement(name, _largest_difference([value], [second.quality.get(name, math.nan)]))
-            for name, value in first.quality.items()
-        ),
+    ]
+
+
+def _kernel_agreements(first: RunResult, second: RunResult) -> list[Agreement]:
+    """Returns how well the losses of each implementation agree that both kernels have measured."""
+    figures = [
+        {row["implementation"]: row["figures"] for row in run.kernel["rows"] if "figures" in row}
+        for run in (first, second)
+    ]
+    return [
+        Agreement(f"losses, {name}", _largest_difference(losses, figures[1][name]))
+        for name, losses in figures[0].items()
+        if name in figures[1]
     ]
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.errors import UsageError
 from benchmarks.launchers.reproduction import Agreement, agreements, plan
+from hepscore_adapter.references import read_reference, reference_names
 from tests.command import LINE, hepbench, read, refused, run_line
 from tests.results import result
 
@@ -21,8 +22,10 @@ def rewrite(folder: Path, **changes: Any) -> None:
     file.write_text(json.dumps(read(file) | changes), encoding="utf-8")
 
 
-def reproduced(tmp_path: Path, *arguments: object) -> Any:
-    return hepbench("reproduce", tmp_path / "a", "--output", tmp_path / "b", *arguments, program=LINE)
+def reproduced(tmp_path: Path, *arguments: object, **options: Any) -> Any:
+    return hepbench(
+        "reproduce", tmp_path / "a", "--output", tmp_path / "b", *arguments, program=LINE, **options
+    )
 
 
 def test_a_run_is_reproduced_to_the_bit(tmp_path: Path) -> None:
@@ -73,6 +76,50 @@ def test_other_data_are_refused_by_name(tmp_path: Path) -> None:
     assert refused(answer, 1) == expected
 
 
+def test_another_backend_is_refused_by_name(tmp_path: Path) -> None:
+    """The variable decides on the backend of every run, also of one that does not name it."""
+    assert run_line(tmp_path / "a").returncode == 0
+    answer = reproduced(tmp_path, env={"KERAS_BACKEND": "torch"})
+    assert refused(answer, 2) == "expected backend by_hand, got KERAS_BACKEND=torch; unset the variable"
+
+
+def test_another_version_of_the_framework_is_said(tmp_path: Path) -> None:
+    assert run_line(tmp_path / "a").returncode == 0
+    file = tmp_path / "a" / "result.json"
+    provenance = read(file)["provenance"]
+    own = provenance["framework"]["numpy"]
+    rewrite(tmp_path / "a", provenance={**provenance, "framework": {"numpy": "1.0"}})
+    answer = reproduced(tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.splitlines()[-1] == f"another version of numpy: 1.0, {own}"
+
+
+def test_reference_runs_are_known_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is of a named CPU and of this version, and can be planned as it was."""
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    assert "mlpf-smoke" in reference_names()
+    for name in reference_names():
+        run = read_reference(name)
+        assert run.provenance["cpu"]["model"]
+        resolved, rank_options = plan(run)
+        assert f"{run.workload}-{resolved.preset}" == name
+        assert rank_options == ()
+    answer = hepbench("reproduce", "mlpf-smok", cwd=tmp_path)
+    line = f"expected a result.json, its folder, or one of {', '.join(reference_names())}, got mlpf-smok"
+    assert refused(answer, 2) == line
+
+
+@pytest.mark.slow
+def test_a_shipped_reference_is_reproduced(tmp_path: Path) -> None:
+    """The smallest one. Its losses agree to rounding, here as on its own CPU."""
+    pytest.importorskip("keras", reason="models are written in Keras")
+    answer = hepbench("reproduce", "mellin_dis-smoke", "--output", tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    table = answer.stdout.rpartition("\n\n")[2].splitlines()
+    assert any("losses, loop" in line for line in table)
+    assert not any(line.endswith(" not") for line in table)
+
+
 def test_a_folder_without_a_result_is_refused(tmp_path: Path) -> None:
     answer = hepbench("reproduce", tmp_path)
     assert refused(answer, 2) == f"[Errno 2] No such file or directory: '{tmp_path / 'result.json'}'"
@@ -106,3 +153,18 @@ def test_the_differences_by_hand() -> None:
     assert figures["accuracy"] == 0.25
     assert figures["auc"] == math.inf
     assert agreements(result(), result(epochs=()))[1].difference == math.inf
+
+
+def test_a_kernel_is_compared_by_the_losses_of_its_implementations() -> None:
+    """It has neither weights nor epochs, of which it would be wrong to say that they agree."""
+    first = read_reference("mellin_dis-smoke")
+    rows = [{**row, "figures": [1.001 * loss for loss in row["figures"]]} for row in first.kernel["rows"]]
+    rows[1]["figures"] = first.kernel["rows"][1]["figures"]
+    second = dataclasses.replace(first, kernel={**first.kernel, "rows": rows[:-1]})
+    figures = {figure.name: figure for figure in agreements(first, second)}
+    assert figures["losses, loop"].difference == pytest.approx(0.001 / 1.001)
+    assert figures["losses, loop"].word == "not"
+    assert figures["losses, vectorised"].word == "to the bit"
+    assert "losses, kernel_matrix" not in figures  # left out of the second run
+    assert figures["deviation"].word == "to the bit"
+    assert not {"weights", "training losses"} & set(figures)
