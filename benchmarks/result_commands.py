@@ -24,7 +24,7 @@ def report(results: tuple[Path, ...], picture: Path | None) -> None:
     """Print results; each a result.json or its folder."""
     from benchmarks import report as reports
 
-    named_results = _read_results(results)
+    named_results = read_results(results)
     click.echo(reports.table(named_results))
     if picture is not None:
         reports.plot(named_results, picture)
@@ -49,7 +49,7 @@ def compare(first: Path, others: tuple[Path, ...], fail_below: float | None, pic
     sides = []
     for path in (first, *others):
         repeats = sorted(path.glob("repeat-*")) if path.is_dir() else []
-        named_results = _read_results(tuple(repeats) or (path,))
+        named_results = read_results(tuple(repeats) or (path,))
         name = str(path) if repeats else named_results[0][0]
         sides.append(Side(name, tuple(result for _, result in named_results)))
 
@@ -65,22 +65,32 @@ def compare(first: Path, others: tuple[Path, ...], fail_below: float | None, pic
 
 
 @click.command()
-@click.argument("result", type=UserPath(exists=True, path_type=Path))
+@click.argument("result", type=UserPath(path_type=Path))
 @click.option("--data", type=FOLDER, help="Folder of the data set [default: the cache].")
 @click.option("--output", type=FOLDER, help="Folder for the new result [default: as run].")
 @taking(*SWITCHES)
 def reproduce(
     result: Path, data: Path | None, output: Path | None, force: bool, quiet: bool, debug: bool
 ) -> None:
-    """Run a result's configuration again; say how well weights, losses and quality agree."""
-    from benchmarks.launchers import reproduction
+    """Run a result's configuration again; say how well weights, losses and quality agree.
 
-    ((_, original),) = _read_results((result,))
+    RESULT is a result.json, its folder, or the name of a reference run that is shipped, WORKLOAD-PRESET.
+    """
+    from benchmarks.launchers import reproduction
+    from hepscore_adapter.references import read_reference, reference_names
+
+    if result.exists():
+        ((_, original),) = read_results((result,))
+    elif str(result) in reference_names():
+        original = read_reference(str(result))
+    else:
+        names = ", ".join(reference_names())
+        raise UsageError(f"expected a result.json, its folder, or one of {names}, got {result}")
     options = RunOptions(output, force=force, quiet=quiet, debug=debug)
     sys.exit(reproduction.reproduce(original, options, data))
 
 
-def _read_results(paths: tuple[Path, ...]) -> list[tuple[str, RunResult]]:
+def read_results(paths: tuple[Path, ...]) -> list[tuple[str, RunResult]]:
     """Reads results, each a ``result.json`` or its folder, with names to show them under.
 
     Raises:
