@@ -20,15 +20,31 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("results", type=UserPath(exists=True, path_type=Path), nargs=-1, required=True)
 @click.option("--plot", "picture", type=FILE, help="Draw loss and throughput per epoch into this file.")
-def report(results: tuple[Path, ...], picture: Path | None) -> None:
-    """Print results; each a result.json or its folder."""
+@click.option("--output", "page", type=FILE, help="Write a page with everything into this .html file.")
+@click.option(
+    "--price",
+    type=click.FloatRange(0, min_open=True),
+    help="Print what a million events cost; price of an hour of what a run used, in any currency.",
+)
+def report(results: tuple[Path, ...], picture: Path | None, page: Path | None, price: float | None) -> None:
+    """Print results; each a result.json, its folder, or a folder of repeats or of a scaling."""
     from benchmarks import report as reports
+    from benchmarks.reporting.sources import read_sources
 
-    named_results = read_results(results)
-    click.echo(reports.table(named_results))
+    sources = read_sources(results)
+    click.echo("\n\n".join(sources.texts()))
+    if price is not None:
+        from benchmarks.costs import cost_table
+
+        click.echo(f"\n{cost_table(sources.results, price)}")
     if picture is not None:
-        reports.plot(named_results, picture)
+        reports.plot(sources.results, picture)
         click.echo(picture)
+    if page is not None:
+        from benchmarks.reporting.page import write_report
+
+        write_report(sources, page)
+        click.echo(page)
 
 
 @click.command()
@@ -96,11 +112,6 @@ def read_results(paths: tuple[Path, ...]) -> list[tuple[str, RunResult]]:
     Raises:
         UsageError: One of them cannot be read.
     """
-    from benchmarks.result import read_result
+    from benchmarks.reporting.sources import read_named_result
 
-    files = [path / "result.json" if path.is_dir() else path for path in paths]
-    names = [str(path.parent if path.name == "result.json" else path) for path in files]
-    try:
-        return [(name, read_result(path)) for name, path in zip(names, files, strict=True)]
-    except (OSError, ValueError) as error:
-        raise UsageError(str(error)) from None
+    return [read_named_result(path) for path in paths]

@@ -43,6 +43,11 @@ def clock() -> float:
     return time.perf_counter()
 
 
+def date_text(seconds: float) -> str:
+    """Returns a date in words, such as ``2026-01-31 13:05 UTC``, of seconds since 1970 (UTC)."""
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+
+
 def date() -> float:
     """Returns the seconds since 1970 (UTC), to set a run beside the clocks of others."""
     return time.time()

@@ -11,6 +11,7 @@ from benchmarks import report
 from benchmarks.result import RunResult
 from benchmarks.scaling.model import AllReduce, Computing, Model, Ring
 
+FILE = "scaling.json"
 SCHEMA_VERSION = 1
 LAST_PROJECTED = 1024
 ASSUMPTION = "not measured: the model, as if every link were like those between the measured ranks"
@@ -144,10 +145,7 @@ def _communication_share(result: RunResult) -> float:
 def table(content: Mapping[str, Any]) -> str:
     """Returns the content of ``scaling.json`` as lines for a person."""
     measured, model, projection = (content[key] for key in ("measured", "model", "projection"))
-    base = measured[0]
-    rows: list[tuple[str, ...]] = [(*_HEADER, "val. loss")]
-    for kind, points in (("", measured), ("projection", projection["points"])):
-        rows += [_row(kind, point) for point in points]
+    base, rows = measured[0], point_rows(content)
     same_batch = "each rank" if content["mode"] == "weak" else "all ranks together"
     lines = [
         f"{content['mode']} scaling of {content['workload']}, preset {content['preset']}: "
@@ -164,6 +162,14 @@ def table(content: Mapping[str, Any]) -> str:
     if projection["points"]:
         lines.append(f"projection: {projection['assumption']}")
     return "\n".join(lines)
+
+
+def point_rows(content: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Returns the table of all points of ``scaling.json``, with its header."""
+    rows: list[tuple[str, ...]] = [(*_HEADER, "val. loss")]
+    for kind, points in (("", content["measured"]), ("projection", content["projection"]["points"])):
+        rows += [_row(kind, point) for point in points]
+    return rows
 
 
 def _ring(model: Mapping[str, Any]) -> str:
@@ -200,28 +206,32 @@ def plot(content: Mapping[str, Any], path: Path) -> None:
     Raises:
         UsageError: The plotting libraries are missing, or the path has no ending of an image format.
     """
+    report.draw(path, lambda *axes: draw_curves(content, *axes))
+
+
+def draw_curves(content: Mapping[str, Any], throughput: Any, efficiency: Any) -> None:
+    """Draws throughput and efficiency against ranks into two axes of matplotlib."""
     measured, projected = content["measured"], content["projection"]["points"]
     base = measured[0]
     ranks = [point["ranks"] for point in measured + projected]
+    ideal = [base["events_per_second"] * count / base["ranks"] for count in ranks]
+    throughput.plot(ranks, ideal, ":", color="gray", label="Ideal")
 
-    def fill(throughput: Any, efficiency: Any) -> None:
-        ideal = [base["events_per_second"] * count / base["ranks"] for count in ranks]
-        throughput.plot(ranks, ideal, ":", color="gray", label="Ideal")
-        for axes, key in ((throughput, "events_per_second"), (efficiency, "efficiency")):
-            _curve(axes, measured, key, "o-", "Measured")
-            _curve(axes, projected, key, "s--", "Projection, not measured")
-        _curve(efficiency, measured, "communication_share", "^-", "Communication, alone")
-        _curve(efficiency, projected, "communication_share", "v--", "Communication, projection")
-        throughput.set_xscale("log", base=2)
-        throughput.set_yscale("log")
-        throughput.set_ylabel("Training throughput [events/s]")
-        efficiency.set_xlabel("Ranks")
-        efficiency.set_ylabel(f"Share; efficiency against {base['ranks']} rank(s)")
-        efficiency.set_ylim(bottom=0)
-        for axes in (throughput, efficiency):
-            axes.legend(fontsize="x-small")
+    for axes, key in ((throughput, "events_per_second"), (efficiency, "efficiency")):
+        _curve(axes, measured, key, "o-", "Measured")
+        _curve(axes, projected, key, "s--", "Projection, not measured")
+    _curve(efficiency, measured, "communication_share", "^-", "Communication, alone")
+    _curve(efficiency, projected, "communication_share", "v--", "Communication, projection")
 
-    report.draw(path, fill)
+    # Both axes share the number of ranks, which doubles from tick to tick.
+    throughput.set_xscale("log", base=2)
+    throughput.set_yscale("log")
+    throughput.set_ylabel("Training throughput [events/s]")
+    efficiency.set_xlabel("Ranks")
+    efficiency.set_ylabel(f"Share; efficiency against {base['ranks']} rank(s)")
+    efficiency.set_ylim(bottom=0)
+    for axes in (throughput, efficiency):
+        axes.legend(fontsize="x-small")
 
 
 def _curve(axes: Any, points: Sequence[Mapping[str, Any]], key: str, style: str, label: str) -> None:

@@ -20,10 +20,8 @@ from benchmarks.ranks.horovod import NEEDS_HOROVOD
 from benchmarks.ranks.place import place_from_environment
 from benchmarks.ranks.variables import unknown_launcher
 from benchmarks.resolution import Resolved
-from benchmarks.scaling.figures import plot, scaling, table
+from benchmarks.scaling.figures import FILE, plot, scaling, table
 from benchmarks.streams import say
-
-FILE = "scaling.json"
 
 
 def parse_rank_counts(text: str) -> list[int]:
