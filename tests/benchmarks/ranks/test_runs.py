@@ -62,6 +62,8 @@ def test_mlpf_on_two_ranks_takes_the_steps_of_one(
     number_bytes = {"float64": 8, "float32": 4}[precision]
     assert two["distributed"]["bytes_per_step"] == number_bytes * two["model"]["trainable_parameters"]
     assert len(two["distributed"]["ranks"]) == 2
+    assert [series["rank"] for series in two["telemetry"]["series"]] == [0, 1]
+    assert {len(phase["ranks"]) for phase in two["telemetry"]["phases"]} == {2}
     validate_summary(read(tmp_path / "2" / "mlpf_summary.json"), read_result(tmp_path / "2" / "result.json"))
 
 
