@@ -115,7 +115,7 @@ class RunResult:
         scores: What the run is scored by, higher is better; empty unless the run is ``ok``.
         verdict: Whether the machine was quiet, see ``benchmarks.verdict``; empty unless the run is ``ok``.
         quality: Figures of merit of the trained model on the validation events.
-        breakdown: The same in bins, where a workload has such, with ``plots`` as ``benchmarks.plots`` has them.
+        breakdown: The same in bins, where a workload has such, with ``plots``, see ``benchmarks.plots``.
         inference: ``batch`` and ``single`` (batch of 1), see ``benchmarks.training.inference``.
         kernel: What a numerical kernel measured, see ``benchmarks.kernels.run``.
         telemetry: What was sampled beside the run, see ``benchmarks.machine.telemetry``, with its ``phases``.

@@ -23,7 +23,8 @@ benchmarks.cli
 benchmarks.publishing_commands
 benchmarks.fit_command benchmarks.hepscore_commands benchmarks.result_commands
 benchmarks.reporting
-benchmarks.data_commands benchmarks.doctor benchmarks.publishing benchmarks.scaling hepscore_adapter.configuration
+benchmarks.publishing
+benchmarks.data_commands benchmarks.doctor benchmarks.scaling hepscore_adapter.configuration
 hepscore_adapter.image
 benchmarks.job
 benchmarks.launchers
@@ -37,7 +38,8 @@ benchmarks.training benchmarks.kernels
 benchmarks.context
 benchmarks.backends
 {" ".join(REGISTRY.values())}
-benchmarks.workload benchmarks.plots benchmarks.progress benchmarks.operations benchmarks.verdict benchmarks.timeline
+benchmarks.workload benchmarks.plots benchmarks.progress benchmarks.operations benchmarks.verdict
+benchmarks.timeline
 benchmarks.scores benchmarks.resolution
 benchmarks.ranks
 benchmarks.machine

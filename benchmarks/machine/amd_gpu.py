@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from benchmarks.machine.gpu_sensor import GpuSensor, gpu_columns
@@ -49,54 +49,43 @@ class AmdGpu(GpuSensor):
     def read(self, now: float) -> Mapping[str, float | None]:  # noqa: ARG002
         """Asks the driver for each column, in the units of the columns."""
         library = self._library
-        return {
-            column: value
-            for columns, question in (
-                (("utilization",), self._utilization),
-                (
-                    ("memory",),
-                    lambda: (library.amdsmi_get_gpu_vram_usage(self._handle)["vram_used"] * 1.048576,),
-                ),
-                (("power",), lambda: (_first(library.amdsmi_get_power_info(self._handle), _POWERS),)),
-                (("energy",), self._energy),
-                (("temperature",), self._temperature),
-                (("sm_clock",), lambda: (self._clock("GFX"),)),
-                (("memory_clock",), lambda: (self._clock("MEM"),)),
-                (("ecc_corrected", "ecc_uncorrected"), self._ecc),
-            )
-            for column, value in self._ask(columns, question)
+        questions: dict[str, Callable[[], float]] = {
+            "utilization": lambda: _first(self._call("gpu_activity"), "gfx_activity"),
+            "memory": lambda: 1.048576 * _first(self._call("gpu_vram_usage"), "vram_used"),  # of MiB
+            "power": lambda: _first(self._call("power_info"), *_POWERS),
+            "energy": self._joules,
+            "temperature": lambda: float(
+                self._call(
+                    "temp_metric",
+                    library.AmdSmiTemperatureType.HOTSPOT,
+                    library.AmdSmiTemperatureMetric.CURRENT,
+                )
+            ),
+            "sm_clock": lambda: _first(self._call("clock_info", library.AmdSmiClkType.GFX), *_CLOCKS),
+            "memory_clock": lambda: _first(self._call("clock_info", library.AmdSmiClkType.MEM), *_CLOCKS),
+            "ecc_corrected": lambda: _first(self._call("gpu_total_ecc_count"), "correctable_count"),
+            "ecc_uncorrected": lambda: _first(self._call("gpu_total_ecc_count"), "uncorrectable_count"),
         }
+        readings = {column: self._answer(column, question) for column, question in questions.items()}
+        return {**readings, "energy": self.since_first(readings["energy"])}
 
-    def _ask(
-        self, columns: tuple[str, ...], question: Callable[[], tuple[float | None, ...]]
-    ) -> Iterator[tuple[str, float | None]]:
-        """Yields columns with their values; None, with the reason kept, where the driver has no answer."""
+    def _answer(self, column: str, question: Callable[[], float]) -> float | None:
+        """Returns the answer to a question; None, with the reason kept, where there is none."""
         try:
-            answers = question()
-        except (self._library.AmdSmiException, KeyError) as error:
-            self.reasons |= dict.fromkeys(columns, f"AMD SMI: {error}")
-            answers = (None,) * len(columns)
-        yield from zip(columns, answers, strict=True)
+            return question()
+        # A function may be missing from this version of the library, and a figure may be no number.
+        except (self._library.AmdSmiException, AttributeError, KeyError, TypeError, ValueError) as error:
+            self.reasons[column] = f"AMD SMI: {error}"
+            return None
 
-    def _utilization(self) -> tuple[float | None]:
-        return (_first(self._library.amdsmi_get_gpu_activity(self._handle), ("gfx_activity",)),)
+    def _call(self, name: str, *arguments: Any) -> Any:
+        """Calls one function of the library for this GPU."""
+        return getattr(self._library, f"amdsmi_get_{name}")(self._handle, *arguments)
 
-    def _energy(self) -> tuple[float | None]:
-        """Returns the energy since the first sample, in J; the library says how many uJ a count is."""
-        answer = self._library.amdsmi_get_energy_count(self._handle)
-        return (self.since_first(_first(answer, _ENERGIES) * answer["counter_resolution"] * 1e-6),)
-
-    def _temperature(self) -> tuple[float | None]:
-        kind, metric = self._library.AmdSmiTemperatureType, self._library.AmdSmiTemperatureMetric
-        return (float(self._library.amdsmi_get_temp_metric(self._handle, kind.HOTSPOT, metric.CURRENT)),)
-
-    def _clock(self, name: str) -> float:
-        kind = getattr(self._library.AmdSmiClkType, name)
-        return _first(self._library.amdsmi_get_clock_info(self._handle, kind), _CLOCKS)
-
-    def _ecc(self) -> tuple[float | None, float | None]:
-        counts = self._library.amdsmi_get_gpu_total_ecc_count(self._handle)
-        return float(counts["correctable_count"]), float(counts["uncorrectable_count"])
+    def _joules(self) -> float:
+        """Returns what the counter of energy says, in J; the library says how many uJ a count is."""
+        answer = self._call("energy_count")
+        return _first(answer, *_ENERGIES) * float(answer["counter_resolution"]) * 1e-6
 
 
 def visible_gpus() -> list[AmdGpu]:
@@ -117,7 +106,7 @@ def visible_gpus() -> list[AmdGpu]:
     return [AmdGpu(index, handle, amdsmi) for index, handle in handles]
 
 
-def _first(answer: Mapping[str, Any], names: tuple[str, ...]) -> float:
+def _first(answer: Mapping[str, Any], *names: str) -> float:
     """Returns the first of some figures that is a number; others are ``N/A``.
 
     Raises:

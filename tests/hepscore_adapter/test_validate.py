@@ -103,7 +103,8 @@ CHANGES: dict[str, tuple[Callable[[Content], object], str]] = {
     "a training without latencies": (
         lambda c: c["report"].pop("latency_seconds"),
         "report: expected the key 'latency_seconds', got wl-scores, wl-stats, relative_spread, settings, "
-        "machine, verdict, quality, input_wait, peak_memory_bytes, energy, energy_scored, telemetry, weights_sha256, log",
+        "machine, verdict, quality, input_wait, peak_memory_bytes, energy, energy_scored, telemetry, "
+        "weights_sha256, log",
     ),
     "scores are a list": (
         lambda c: c["report"].update({"wl-scores": [1.0]}),
@@ -129,7 +130,8 @@ CHANGES: dict[str, tuple[Callable[[Content], object], str]] = {
     "nothing beside the scores": (
         lambda c: c["report"].pop("quality"),
         "report: expected the key 'quality', got wl-scores, wl-stats, relative_spread, settings, machine, "
-        "verdict, input_wait, latency_seconds, peak_memory_bytes, energy, energy_scored, telemetry, weights_sha256, log",
+        "verdict, input_wait, latency_seconds, peak_memory_bytes, energy, energy_scored, telemetry, "
+        "weights_sha256, log",
     ),
     "no threads": (
         lambda c: c["run_info"].update(threads_per_copy=0),
