@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmarks.errors import UsageError
 from benchmarks.report import align, number
 from benchmarks.result import RunResult
 from benchmarks.scores import account
@@ -17,7 +18,12 @@ def cost_table(results: Sequence[tuple[str, RunResult]], price: float) -> str:
     Args:
         results: Runs with the names to show them under.
         price: Of an hour of everything that a run used, in any currency.
+
+    Raises:
+        UsageError: There is no run.
     """
+    if not results:
+        raise UsageError("--price: expected a result.json, got none")
     rows: list[tuple[str, ...]] = [("run", "score", "per million events")]
     for name, result in results:
         rows += [(name, score, number(cost)) for score, cost in costs(result, price).items()]

@@ -68,8 +68,9 @@ class _Load(Sensor):
         if wall < _LOAD_SECONDS:
             return readings
         own, foreign = _loads(before, after)
-        busy = 100 * (after.cores.busy - before.cores.busy) / (wall * after.cores.number)
-        return {**readings, "cpu_cores": own, "foreign_cpu_cores": foreign, "cpu_utilization": busy}
+        # Ticks that fall between two readings may make a full second a little more than full.
+        busy = min(1.0, (after.cores.busy - before.cores.busy) / (wall * after.cores.number))
+        return {**readings, "cpu_cores": own, "foreign_cpu_cores": foreign, "cpu_utilization": 100 * busy}
 
 
 class Telemetry:

@@ -57,16 +57,18 @@ def names(bits: int) -> list[str]:
 
 
 def clock_drops(telemetry: Mapping[str, Any], device: str) -> Iterator[ClockDrop]:
-    """Yields how each clock changed while each score was measured.
+    """Yields how the clocks of what computed changed while each score was measured.
 
     Args:
         telemetry: Of a result.
         device: ``gpu`` or ``cpu``, where the run computed.
     """
     for source, score, readings, windows in _scored(telemetry):
-        clocks = [("the cores", readings.host.values.get("cpu_frequency", []))]
+        # Cores that feed a GPU sleep in between, and their clocks say nothing of the score.
         if device == "gpu":
-            clocks += [(name, gpu.values.get("sm_clock", [])) for name, gpu in _gpus(source, readings)]
+            clocks = [(name, gpu.values.get("sm_clock", [])) for name, gpu in _gpus(source, readings)]
+        else:
+            clocks = [("the cores", readings.host.values.get("cpu_frequency", []))]
         for name, values in clocks:
             samples = _samples(readings.times, values, windows)
             if len(samples) >= ENOUGH_SAMPLES:

@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.cli import cli
-from benchmarks.costs import costs
+from benchmarks.costs import cost_table, costs
+from benchmarks.errors import UsageError
 from benchmarks.result import Score, Spread
 from benchmarks.scores import Account
 from tests.results import result
@@ -36,6 +37,11 @@ def test_report_prints_costs_at_the_price_of_an_hour(tmp_path: Path) -> None:
     lines = CliRunner().invoke(cli, ["report", str(tmp_path), "--price", "3.6"]).output.splitlines()
     assert lines[-4].startswith("cost at 3.6 an hour")
     assert [line.split()[-2:] for line in lines[-2:]] == [["train", "50"], ["infer", "20"]]
+
+
+def test_a_price_without_a_run_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"^--price: expected a result\.json, got none$"):
+        cost_table([], 1.0)
 
 
 @pytest.mark.parametrize("price", ["0", "-1", "much"])

@@ -27,6 +27,16 @@ def test_figures_have_ratios_to_the_first_run() -> None:
     assert lines[-2:] == ["These settings differ:", "  batch_size: 5, 10"]
 
 
+def test_energies_stand_side_by_side_where_they_were_measured() -> None:
+    def watched(name: str, rate: float | None) -> Side:
+        parts = {"gpu": {"events_per_joule": rate}, "cpu": {"events_per_joule": None}}
+        return Side(name, (result(energy_scored={"train": parts}),))
+
+    lines = side_by_side([watched("first", 2.0), watched("second", 3.0), watched("third", None)]).splitlines()
+    (line,) = [line.split() for line in lines if "events/J" in line]
+    assert line == ["train", "[events/J,", "GPU]", "2", "(1.000)", "3", "(1.500)", "-"]
+
+
 def test_figures_of_a_run_with_itself_finds_no_difference() -> None:
     assert side_by_side([FIRST, FIRST]).endswith("All with the same settings and data.")
 

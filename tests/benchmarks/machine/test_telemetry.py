@@ -125,6 +125,9 @@ def test_a_gpu_is_seen() -> None:
             assert 0 < gpu["power_watts_mean"] <= gpu["power_watts_max"]
         if gpu["power_watts_max"] is not None and gpu["energy_joules"] is not None:
             assert 0 <= gpu["energy_joules"] <= 2 * gpu["power_watts_max"] * seen["seconds"] + 50
+    for gpu in seen["series"][0]["gpus"]:
+        for name, column in gpu["columns"].items():
+            assert (column["values"] is None) == bool(column.get("missing")), name
 
 
 def seen_by_rank(cores: str, own: float, foreign: float, joules: float | None = 0.0) -> dict[str, Any]:
