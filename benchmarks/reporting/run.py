@@ -168,7 +168,8 @@ def _tiles(result: RunResult, of_kind: Account) -> Iterator[Tile]:
 
 def _measured(result: RunResult, of_kind: Account) -> Iterator[Section]:
     """Yields what the run measured, charts first."""
-    yield Section("Physics", physics_charts(result.breakdown), _quality_table(result.quality))
+    physics = physics_charts(result.breakdown)
+    yield Section("Physics" if physics else "Quality", physics, _quality_table(result.quality))
     yield Section("Speed", charts.speed_charts(result, of_kind))
     epochs = Table("Epochs", [EPOCH_HEADER, *map(epoch_row, result.epochs)])
     yield Section("Training", charts.training_charts(result.epochs), [epochs] if result.epochs else [])

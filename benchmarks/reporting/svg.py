@@ -96,6 +96,7 @@ def _for_page(svg: str) -> str:
     """Returns the element alone, without a size of its own, in the colours of the page."""
     element = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     element = re.sub(r' (width|height)="[\d.]+pt"', "", element, count=2)
+    element = re.sub(r"(\.\d\d)\d+", r"\1", element)  # hundredths of a point are enough
     return re.sub(r"#0a0[ab][\da-f]{2}", lambda colour: f"var(--{_VARIABLES[colour[0]]})", element)
 
 
