@@ -13,12 +13,15 @@ from pathlib import Path
 import click
 
 from benchmarks.options import FILE, FOLDER, PRESET, UserPath, resolved, taking
-from benchmarks.streams import say
+from benchmarks.streams import error_terminal, say
+from datasets.progress import bar_or_lines, bars_on
 
 
 @click.group()
-def data() -> None:
+@click.pass_context
+def data(context: click.Context) -> None:
     """Make, fetch, import, check and draw data sets."""
+    context.with_resource(bars_on(error_terminal()))
 
 
 @data.command()
@@ -123,7 +126,8 @@ def fetch(output: Path, train_files: int | None, validation_files: int | None) -
 
 
 def _count_progress(what: str, things: str) -> Callable[[int, int], None]:
-    return lambda done, total: say(f"{what} {done} of {total} {things}", err=True)
+    """Returns a progress that draws a bar, or writes a line each time it is called."""
+    return bar_or_lines(what, lambda done, total: say(f"{what} {done} of {total} {things}", err=True))
 
 
 @data.command()

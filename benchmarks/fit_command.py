@@ -10,7 +10,8 @@ import click
 
 from benchmarks.errors import UsageError
 from benchmarks.options import FOLDER, PRESET, resolved, taking
-from benchmarks.streams import say
+from benchmarks.streams import error_terminal, say
+from datasets.progress import bars_on
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])(i?)B", re.IGNORECASE)
 
@@ -78,4 +79,6 @@ def fit(
         )
     from benchmarks.launchers.largest_batch import measure_largest_batch
 
-    click.echo(measure_largest_batch(candidates[0], room, partial(say, err=True)))
+    with bars_on(error_terminal()):
+        answer = measure_largest_batch(candidates[0], room, partial(say, err=True))
+    click.echo(answer)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -34,8 +33,9 @@ from benchmarks.stopping import (
     raise_once,
     signal_raised,
 )
-from benchmarks.streams import say
+from benchmarks.streams import error_terminal, say
 from datasets.errors import DataError
+from datasets.progress import bars_on
 from hepscore_adapter.summary import summary
 from hepscore_adapter.validate import summary_path, validate_summary, write_summary
 
@@ -101,9 +101,10 @@ def _run_rank_0(resolved: Resolved, folder: Path, options: RunOptions, place: Pl
         has_begun = True
         _set_old_results_aside(folder, resolved, place)
 
-    progress = Progress(visible=not options.quiet, terminal=sys.stderr.isatty())
+    terminal = None if options.quiet else error_terminal()
+    progress = Progress(visible=not options.quiet, terminal=terminal is not None)
     try:
-        with _logging_to(folder / "run.log", options.debug):
+        with _logging_to(folder / "run.log", options.debug), bars_on(terminal):
             log.info("configuration: %s", resolved.to_dict())
             result = run(resolved, progress, on_start, ignore_further_signals, place=place, gpus=gpus)
             result = _with_valid_summary(result)

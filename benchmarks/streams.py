@@ -10,6 +10,7 @@ import os
 import sys
 from contextlib import suppress
 from io import TextIOWrapper
+from typing import TextIO
 
 import click
 
@@ -23,6 +24,11 @@ def say(text: str, *, err: bool = False) -> None:
     """
     with suppress(OSError):
         click.echo(text, err=err)
+
+
+def error_terminal() -> TextIO | None:
+    """Returns standard error if it is a terminal, on which a line can be written again."""
+    return sys.stderr if sys.stderr.isatty() else None
 
 
 def prepare_streams() -> None:

@@ -40,25 +40,6 @@ def report(progress: Progress | None, done_count: int, total: int) -> int:
     return done_count
 
 
-def tenths(tell: Callable[[str], None], what: str) -> Progress:
-    """Returns a progress that writes a line for each tenth of the work, once.
-
-    Args:
-        tell: Function that takes a line.
-        what: Beginning of each line, such as "generated".
-    """
-    last_tenth = 0
-
-    def progress(done_count: int, total: int) -> None:
-        nonlocal last_tenth
-        tenth = 10 * done_count // total
-        if tenth > last_tenth:
-            last_tenth = tenth
-            tell(f"{what} {10 * tenth} %")
-
-    return progress
-
-
 class Workers:
     """Worker processes, started by their first use and ended on leaving ``start_workers``."""
 

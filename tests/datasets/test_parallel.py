@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from datasets.errors import DataError
-from datasets.parallel import start_workers, tenths
+from datasets.parallel import start_workers
 
 
 def square(value: int) -> int:
@@ -24,14 +24,6 @@ def die(_: int) -> None:
 
 def refuse(_: int) -> None:
     raise DataError("no such events")
-
-
-def test_a_tenth_is_told_once():
-    lines = []
-    progress = tenths(lines.append, "made")
-    for count in (1, 2, 3, 19, 20):
-        progress(count, 20)
-    assert lines == ["made 10 %", "made 90 %", "made 100 %"]
 
 
 def test_results_come_in_the_order_of_the_tasks():

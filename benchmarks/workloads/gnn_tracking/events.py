@@ -14,12 +14,12 @@ import numpy as np
 from benchmarks.workload import Batch, Purpose
 from benchmarks.workloads.gnn_tracking.batches import make_batch
 from benchmarks.workloads.gnn_tracking.config import GNNTrackingConfig
-from datasets import parallel
 from datasets.cache import cache_root, expand_home, scratch_folder
 from datasets.errors import DataError
 from datasets.graphs.dataset import GraphSettings, build, read_graph
 from datasets.graphs.settings import GRAPH_VERSION
 from datasets.parallel import Progress
+from datasets.progress import bar_or_tenths
 from datasets.store import Split, Store, check_version, open_store
 from datasets.trackml import generator, helix_generator
 from datasets.trackml.generator import GENERATOR_VERSION, TrackMLSettings
@@ -85,7 +85,7 @@ def _hits(config: GNNTrackingConfig, folder: Path, note: Note) -> Store:
     if not folder.exists():
         to_make = settings(config)
         note(f"generating {to_make.train_events} training and {to_make.validation_events} validation events")
-        _generate(to_make, folder, config.threads or None, parallel.tenths(note, "generated"))
+        _generate(to_make, folder, config.threads or None, bar_or_tenths(note, "generated"))
         note(f"events are in {folder}")
     return _open_current(folder, config)
 
@@ -149,7 +149,7 @@ def make_graphs(config: GNNTrackingConfig, hits: Store, folder: Path, note: Note
         train_events=_events(config.train_events, config),
         validation_events=_events(config.validation_events, config),
         workers=config.threads or None,
-        progress=parallel.tenths(note, "graphs built:"),
+        progress=bar_or_tenths(note, "graphs built:"),
     )
     for split, figures in open_store(data_set, verify=False).manifest["construction"].items():
         note(

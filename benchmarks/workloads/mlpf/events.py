@@ -11,11 +11,11 @@ import numpy as np
 from benchmarks.errors import UsageError
 from benchmarks.workload import Batch, Purpose
 from benchmarks.workloads.mlpf.config import MLPFConfig
-from datasets import parallel
 from datasets.cache import cache_root, expand_home
 from datasets.delphes.generator import GENERATOR_VERSION, TABLE, DelphesSettings, generate
 from datasets.delphes.simulation import N_INPUTS, N_TARGETS
 from datasets.errors import DataError
+from datasets.progress import bar_or_tenths
 from datasets.store import Store, check_version, open_store
 
 Note = Callable[[str], None]
@@ -58,7 +58,7 @@ def make(config: MLPFConfig, folder: Path | None, note: Note, intermediate: Path
     target = folder or cached_folder(config)
     note(f"generating {config.train_events} training and {config.validation_events} validation events")
     data_set = generate(
-        settings(config), target, workers=config.threads or None, progress=parallel.tenths(note, "generated")
+        settings(config), target, workers=config.threads or None, progress=bar_or_tenths(note, "generated")
     )
     note(f"events are in {data_set}")
     return data_set
