@@ -142,7 +142,7 @@ def run(
 
 def _with_phases(result: RunResult) -> RunResult:
     """Returns the result with what the machine did in each phase, and the energy of those that are scored."""
-    phases = summarise_phases(timeline(result), result.telemetry["series"], result.device)
+    phases = summarise_phases(timeline(result), result.telemetry["series"])
     telemetry = {**result.telemetry, "phases": phases}
     return dataclasses.replace(result, telemetry=telemetry, energy_scored=energy_of_scores(phases))
 

@@ -23,23 +23,26 @@ def _phases_of_training(result: RunResult) -> Iterator[Phase]:
             continue
         end = epoch.started_at + epoch.seconds
         score = None if epoch.warmup else "train"
-        yield Phase(f"epoch {epoch.index}", epoch.started_at, end, score, epoch.events)
+        yield Phase(f"epoch {epoch.index}", epoch.started_at, end, score, epoch.events, result.device)
         if (start := epoch.validation_started_at) is not None:
-            yield Phase(f"validation {epoch.index}", start, start + epoch.validation["seconds"])
+            end = start + epoch.validation["seconds"]
+            yield Phase(f"validation {epoch.index}", start, end, device=result.device)
     if "started_at" in (batch := result.inference.get("batch", {})):
         events = batch["events_per_pass"] * len(batch["pass_seconds"])
-        yield Phase("inference", batch["started_at"], batch["ended_at"], "infer", events)
+        yield Phase("inference", batch["started_at"], batch["ended_at"], "infer", events, result.device)
 
 
 def _phases_of_kernel(result: RunResult) -> Iterator[Phase]:
     """Yields the repetitions of each implementation, and of each number of processes."""
+    devices: dict[str, str] = {}
     for row in result.kernel.get("rows", ()):
         if "seconds" not in row:
             continue
         name, end = row["implementation"], row["started_at"][-1] + row["seconds"][-1]
         score = "evaluations" if name == result.config["implementation"] else None
         events = _kernel_events(row, result, 1)
-        yield Phase(f"implementation {name}", row["started_at"][0], end, score, events)
+        devices[name] = row["device"]
+        yield Phase(f"implementation {name}", row["started_at"][0], end, score, events, devices[name])
 
     nodes = result.kernel.get("node", ())
     best = max(
@@ -52,7 +55,9 @@ def _phases_of_kernel(result: RunResult) -> Iterator[Phase]:
         ]
         score = "node" if node is best else None
         events = _kernel_events(node, result, node["processes"])
-        yield Phase(f"{node['processes']} processes", min(node["started_at"][0]), max(ends), score, events)
+        device = devices[result.config["implementation"]]
+        start = min(node["started_at"][0])
+        yield Phase(f"{node['processes']} processes", start, max(ends), score, events, device)
 
 
 def _kernel_events(entry: Mapping[str, Any], result: RunResult, processes: int) -> int:

@@ -88,21 +88,19 @@ def _of_machine(telemetry: Mapping[str, Any], config: Mapping[str, Any]) -> Iter
 
 def _of_clocks(result: RunResult) -> Iterator[str]:
     """Yields what slowed processors and GPUs down while a score was measured."""
-    for drop in throttling.clock_drops(result.telemetry, result.device):
+    for drop in throttling.clock_drops(result.telemetry):
         if drop.fraction > MAX_CLOCK_DROP:
             change = f"by {drop.fraction:.1%}, from {drop.first:.0f} to {drop.last:.0f} MHz"
             yield f"{drop.score}: {drop.clock} fell {change}, more than {MAX_CLOCK_DROP:.1%}"
-    if result.device == "gpu":
-        for score, gpu, share, names in throttling.throttled_shares(result.telemetry, throttling.SLOWDOWNS):
-            if share > MAX_SLOWED_DOWN:
-                yield f"{score}: {gpu} was slowed down in {share:.1%} of the samples: {', '.join(names)}"
+    for score, gpu, share, names in throttling.throttled_shares(result.telemetry, throttling.SLOWDOWNS):
+        if share > MAX_SLOWED_DOWN:
+            yield f"{score}: {gpu} was slowed down in {share:.1%} of the samples: {', '.join(names)}"
 
 
 def _of_power_limits(result: RunResult) -> Iterator[str]:
     """Yields how often GPUs ran at their power limit, which is theirs or that of whoever set it."""
-    if result.device == "gpu":
-        for score, gpu, share, _ in throttling.throttled_shares(result.telemetry, throttling.POWER_LIMIT):
-            yield f"{score}: {gpu} ran at its power limit in {share:.1%} of the samples"
+    for score, gpu, share, _ in throttling.throttled_shares(result.telemetry, throttling.POWER_LIMIT):
+        yield f"{score}: {gpu} ran at its power limit in {share:.1%} of the samples"
 
 
 def _of_repetitions(report: Account, config: Mapping[str, Any]) -> Iterator[str]:

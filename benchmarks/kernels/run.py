@@ -192,6 +192,7 @@ class _KernelRun:
             "implementation": name,
             "description": implementation.description,
             "algorithm": implementation.algorithm,
+            "device": self.context.backend.device() if implementation.needs_backend else "cpu",
             **entry,
         }
         if "left_out" in row:

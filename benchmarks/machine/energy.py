@@ -25,13 +25,13 @@ def gpu_energy(ranks: Sequence[Readings], start: float, end: float, device: str)
         ranks: What each rank sampled.
         start: Of the phase, in seconds since 1970 (UTC).
         end: Likewise.
-        device: ``gpu`` or ``cpu``, where the run computed.
+        device: ``gpu`` or ``cpu``, where the phase was computed.
 
     Returns:
         ``joules`` and their ``source``, or None in both and what is ``missing``.
     """
     if device != "gpu":
-        return _nothing("the run did not compute on a GPU")
+        return _nothing("it was not computed on a GPU")
     energies = [
         _between(readings.times, gpu, ("energy", "power"), start, end)
         for readings in ranks

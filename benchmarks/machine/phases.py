@@ -25,6 +25,7 @@ class Phase:
         end: Likewise.
         score: Name of the score that was measured in it; None for a phase that is not scored.
         events: Events that were worked on in it, over all ranks; None where they are not counted.
+        device: ``gpu`` or ``cpu``, where it was computed.
     """
 
     name: str
@@ -32,21 +33,19 @@ class Phase:
     end: float
     score: str | None = None
     events: int | None = None
+    device: str = "cpu"
 
 
-def summarise_phases(
-    phases: Sequence[Phase], series: Sequence[Mapping[str, Any]], device: str
-) -> list[dict[str, Any]]:
+def summarise_phases(phases: Sequence[Phase], series: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Returns what the machine did in each phase, as JSON values.
 
     Args:
         phases: Of the run.
         series: ``telemetry.series`` of the run, an entry for each rank.
-        device: ``gpu`` or ``cpu``, where the run computed.
 
     Returns:
-        Of each phase its name, start, end, score and events, in ``ranks`` mean, smallest and largest value of
-        each column, and in ``energy`` the joules of ``gpu`` and ``cpu``.
+        Of each phase its name, start, end, score, events and device, in ``ranks`` mean, smallest and largest
+        value of each column, and in ``energy`` the joules of ``gpu`` and ``cpu``.
     """
     ranks = [read_series(entry) for entry in series]
     # Ranks of one node watch the same packages.
@@ -58,8 +57,9 @@ def summarise_phases(
             "start": phase.start,
             "end": phase.end,
             "events": phase.events,
+            "device": phase.device,
             "energy": {
-                "gpu": gpu_energy(ranks, phase.start, phase.end, device),
+                "gpu": gpu_energy(ranks, phase.start, phase.end, phase.device),
                 "cpu": cpu_energy(list(nodes.values()), phase.start, phase.end),
             },
             "ranks": [_summarise_rank(readings, phase) for readings in ranks],

@@ -97,7 +97,6 @@ class Telemetry:
 
     def __enter__(self) -> Telemetry:
         self._host += [CoreClock(self._cores), package_sensor(), Traffic()]
-        self._started_at = time.time()
         self._sample()
         self._thread.start()
         return self
@@ -187,6 +186,8 @@ class Telemetry:
     def _sample(self) -> None:
         cost = time.thread_time()
         now = time.perf_counter()
+        # The two clocks are read one right after the other, because phases are set beside the samples.
+        self._started_at = self._started_at or time.time()
         for sensor in (*self._host, *self._gpus):
             sensor.sample(now)
         self._costs.append(time.thread_time() - cost)

@@ -56,14 +56,13 @@ def names(bits: int) -> list[str]:
     return [name for bit, name in _NAMES.items() if bits & bit] + ([f"{unknown:#x}"] if unknown else [])
 
 
-def clock_drops(telemetry: Mapping[str, Any], device: str) -> Iterator[ClockDrop]:
+def clock_drops(telemetry: Mapping[str, Any]) -> Iterator[ClockDrop]:
     """Yields how the clocks of what computed changed while each score was measured.
 
     Args:
         telemetry: Of a result.
-        device: ``gpu`` or ``cpu``, where the run computed.
     """
-    for source, score, readings, windows in _scored(telemetry):
+    for source, score, device, readings, windows in _scored(telemetry):
         # Cores that feed a GPU sleep in between, and their clocks say nothing of the score.
         if device == "gpu":
             clocks = [(name, gpu.values.get("sm_clock", [])) for name, gpu in _gpus(source, readings)]
@@ -78,7 +77,7 @@ def clock_drops(telemetry: Mapping[str, Any], device: str) -> Iterator[ClockDrop
 
 
 def throttled_shares(telemetry: Mapping[str, Any], bits: int) -> Iterator[tuple[str, str, float, list[str]]]:
-    """Yields how often each GPU gave a reason for slower clocks while each score was measured.
+    """Yields how often each GPU gave a reason for slower clocks while a score was measured on it.
 
     Args:
         telemetry: Of a result.
@@ -87,8 +86,8 @@ def throttled_shares(telemetry: Mapping[str, Any], bits: int) -> Iterator[tuple[
     Yields:
         Name of the score, the GPU in words, the share of the samples, and the reasons that came up.
     """
-    for source, score, readings, windows in _scored(telemetry):
-        for name, gpu in _gpus(source, readings):
+    for source, score, device, readings, windows in _scored(telemetry):
+        for name, gpu in _gpus(source, readings) if device == "gpu" else ():
             values = _samples(readings.times, gpu.values.get("throttle_reasons", []), windows)
             samples = [int(value) & bits for value in values]
             union = functools.reduce(operator.or_, samples, 0)
@@ -99,14 +98,14 @@ def throttled_shares(telemetry: Mapping[str, Any], bits: int) -> Iterator[tuple[
 
 def _scored(
     telemetry: Mapping[str, Any],
-) -> Iterator[tuple[Mapping[str, Any], str, Readings, list[tuple[float, float]]]]:
-    """Yields each rank's series with each score and the windows in which the score was measured."""
+) -> Iterator[tuple[Mapping[str, Any], str, str, Readings, list[tuple[float, float]]]]:
+    """Yields each rank's series with each score, its device, and the windows in which it was measured."""
     phases = [phase for phase in telemetry.get("phases", ()) if phase["score"]]
     for entry in telemetry.get("series", ()):
         readings = read_series(entry)
-        for score in dict.fromkeys(phase["score"] for phase in phases):
+        for score, device in dict.fromkeys((phase["score"], phase["device"]) for phase in phases):
             windows = [(phase["start"], phase["end"]) for phase in phases if phase["score"] == score]
-            yield entry, score, readings, windows
+            yield entry, score, device, readings, windows
 
 
 def _gpus(entry: Mapping[str, Any], readings: Readings) -> list[tuple[str, Columns]]:

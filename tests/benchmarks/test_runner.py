@@ -113,7 +113,10 @@ def test_the_record_says_what_ran() -> None:
 
 
 def test_the_record_says_when_it_did_what() -> None:
-    """Phases follow each other, and all of them lie within the time that was watched."""
+    """Phases follow each other, and all of them lie within the time that was watched.
+
+    A busy machine may come between the readings of two clocks.
+    """
     result = result_of()
     phases, (series,) = result.telemetry["phases"], result.telemetry["series"]
     epochs = [f"{name} {index}" for index in range(3) for name in ("epoch", "validation")]
@@ -121,10 +124,10 @@ def test_the_record_says_when_it_did_what() -> None:
     assert [phase["score"] for phase in phases] == [None, None, "train", None, "train", None, "infer"]
     bounds = [bound for phase in phases for bound in (phase["start"], phase["end"])]
     times = read_times(series)
-    assert bounds == pytest.approx(sorted(bounds), abs=1e-3)
-    assert times[0] - 0.01 <= bounds[0] <= bounds[-1] <= times[-1] + 0.01
+    assert bounds == pytest.approx(sorted(bounds), abs=0.3)
+    assert times[0] - 0.3 <= bounds[0] <= bounds[-1] <= times[-1] + 0.3
     assert result.energy_scored["train"]["events"] == 6
-    assert result.energy_scored["train"]["gpu"]["missing"] == "the run did not compute on a GPU"
+    assert result.energy_scored["train"]["gpu"]["missing"] == "it was not computed on a GPU"
 
 
 def test_a_run_that_fails_says_what_it_did_until_then() -> None:

@@ -22,12 +22,12 @@ def test_a_training_has_epochs_validation_and_inference() -> None:
         "events_per_pass": 30,
         "pass_seconds": [1.0] * 4,
     }
-    assert timeline(result(epochs=epochs, inference=measured)) == [
-        Phase("epoch 0", 1000.0, 1010.0, None, 100),
-        Phase("validation 0", 1011.0, 1013.0),
-        Phase("epoch 1", 1020.0, 1030.0, "train", 200),
-        Phase("validation 1", 1030.5, 1032.5),
-        Phase("inference", 1040.0, 1050.0, "infer", 120),
+    assert timeline(result(epochs=epochs, inference=measured, device="gpu")) == [
+        Phase("epoch 0", 1000.0, 1010.0, None, 100, "gpu"),
+        Phase("validation 0", 1011.0, 1013.0, device="gpu"),
+        Phase("epoch 1", 1020.0, 1030.0, "train", 200, "gpu"),
+        Phase("validation 1", 1030.5, 1032.5, device="gpu"),
+        Phase("inference", 1040.0, 1050.0, "infer", 120, "gpu"),
     ]
 
 
@@ -41,8 +41,20 @@ def kernel_run() -> RunResult:
     """Two implementations with 2 repetitions of 3 calls of 1 ensemble of 10 events, and 1 and 2 processes."""
     work = {"calls": 3, "ensembles_per_call": 1}
     rows = [
-        {"implementation": "slow", "started_at": [100.0, 110.0], "seconds": [9.0, 8.0], **work},
-        {"implementation": "fast", "started_at": [200.0, 210.0], "seconds": [2.0, 3.0], **work},
+        {
+            "implementation": "slow",
+            "device": "gpu",
+            "started_at": [100.0, 110.0],
+            "seconds": [9.0, 8.0],
+            **work,
+        },
+        {
+            "implementation": "fast",
+            "device": "cpu",
+            "started_at": [200.0, 210.0],
+            "seconds": [2.0, 3.0],
+            **work,
+        },
         {"implementation": "none", "left_out": "not here"},
     ]
     nodes = [
@@ -56,13 +68,19 @@ def kernel_run() -> RunResult:
     ]
     config = {**result().config, "implementation": "fast", "events": 10}
     return result(
-        kind="numerical kernel", config=config, epochs=(), inference={}, kernel={"rows": rows, "node": nodes}
+        device="gpu",
+        kind="numerical kernel",
+        config=config,
+        epochs=(),
+        inference={},
+        kernel={"rows": rows, "node": nodes},
     )
 
 
 def test_a_kernel_has_implementations_and_the_best_number_of_processes() -> None:
+    """Each implementation has its own device, and processes have that of the scored one."""
     assert timeline(kernel_run()) == [
-        Phase("implementation slow", 100.0, 118.0, None, 60),
+        Phase("implementation slow", 100.0, 118.0, None, 60, "gpu"),
         Phase("implementation fast", 200.0, 213.0, "evaluations", 60),
         Phase("1 processes", 300.0, 314.0, None, 60),
         Phase("2 processes", 400.0, 415.5, "node", 120),

@@ -125,43 +125,40 @@ def test_a_gpu_that_was_not_used_is_a_remark() -> None:
     assert verdict(run(device="gpu", provenance=provenance)).remarks == ()
 
 
-def watched(bits: float = 0.0, clocks: tuple[float, ...] = (1980.0,) * 12) -> dict[str, Any]:
+def watched(device: str, bits: float = 0.0, clocks: tuple[float, ...] = (1980.0,) * 12) -> dict[str, Any]:
     """Twelve samples, all of them in the scored phase."""
     gpu = {"sm_clock": clocks, "throttle_reasons": [bits] + [0.0] * 5 + [bits] + [0.0] * 5}
     return {
-        "phases": [{"score": "train", "start": 1000.0, "end": 1011.0}],
+        "phases": [{"score": "train", "device": device, "start": 1000.0, "end": 1011.0}],
         "series": [entry(12, host={"cpu_frequency": clocks}, gpus=[gpu])],
     }
 
 
 @pytest.mark.parametrize(
-    ("telemetry", "device", "reasons"),
+    ("telemetry", "reasons"),
     [
-        (watched(), "gpu", ()),
+        (watched("gpu"), ()),
         (
-            watched(0x40),
-            "gpu",
+            watched("gpu", 0x40),
             ("train: GPU 0 was slowed down in 16.7% of the samples: temperature (hardware)",),
         ),
-        (watched(0x40), "cpu", ()),
+        (watched("cpu", 0x40), ()),
         (
-            watched(clocks=(2000.0,) * 6 + (1800.0,) * 6),
-            "cpu",
+            watched("cpu", clocks=(2000.0,) * 6 + (1800.0,) * 6),
             ("train: the clock of the cores fell by 10.0%, from 2000 to 1800 MHz, more than 5.0%",),
         ),
-        (watched(clocks=(2000.0,) * 6 + (1920.0,) * 6), "cpu", ()),
-        (watched(clocks=(1000.0,) * 6 + (2000.0,) * 6), "cpu", ()),
+        (watched("cpu", clocks=(2000.0,) * 6 + (1920.0,) * 6), ()),
+        (watched("cpu", clocks=(1000.0,) * 6 + (2000.0,) * 6), ()),
     ],
 )
 def test_clocks_that_fell_and_a_hot_gpu_are_reasons(
-    telemetry: dict[str, Any], device: str, reasons: tuple[str, ...]
+    telemetry: dict[str, Any], reasons: tuple[str, ...]
 ) -> None:
-    assert verdict(run(telemetry, device=device)).reasons == reasons
+    assert verdict(run(telemetry)).reasons == reasons
 
 
 def test_a_gpu_at_its_power_limit_is_a_remark() -> None:
-    judged = verdict(run(watched(0x4), device="gpu"))
-    assert judged.to_dict() == {
+    assert verdict(run(watched("gpu", 0x4))).to_dict() == {
         "word": "quiet",
         "reasons": [],
         "remarks": ["train: GPU 0 ran at its power limit in 16.7% of the samples"],

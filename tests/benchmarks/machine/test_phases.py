@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,9 +11,9 @@ from benchmarks.machine.energy import energy_of_scores
 from benchmarks.machine.phases import Phase, summarise_phases
 from tests.benchmarks.machine.series_by_hand import REASON, entry
 
-WARM_UP = Phase("epoch 0", 1000.0, 1004.0, None, 100)
-FIRST = Phase("epoch 1", 1004.5, 1006.5, "train", 100)
-SECOND = Phase("epoch 2", 1007.0, 1009.0, "train", 100)
+WARM_UP = Phase("epoch 0", 1000.0, 1004.0, None, 100, "gpu")
+FIRST = Phase("epoch 1", 1004.5, 1006.5, "train", 100, "gpu")
+SECOND = Phase("epoch 2", 1007.0, 1009.0, "train", 100, "gpu")
 RISING = [float(second) for second in range(11)]
 # 10 W until 1005 s, then 30 W: by counter and by power.
 COUNTER = [0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 80.0, 110.0, 140.0, 170.0, 200.0]
@@ -20,7 +21,7 @@ POWER = [10.0] * 6 + [30.0] * 5
 
 
 def summarise(*entries: dict[str, Any], device: str = "gpu") -> list[dict[str, Any]]:
-    return summarise_phases([SECOND, WARM_UP, FIRST], entries, device)
+    return summarise_phases([replace(phase, device=device) for phase in (SECOND, WARM_UP, FIRST)], entries)
 
 
 def test_a_phase_has_the_samples_between_its_start_and_its_end() -> None:
@@ -44,6 +45,7 @@ def test_a_phase_has_the_samples_between_its_start_and_its_end() -> None:
         "start": 1004.5,
         "end": 1006.5,
         "events": 100,
+        "device": "gpu",
         "energy": 0,
         "ranks": 0,
     }
@@ -95,7 +97,7 @@ def test_what_was_not_measured_is_null_with_the_reason() -> None:
     ("entries", "device", "reason"),
     [
         ([entry()], "gpu", "no GPU was watched"),
-        ([entry(gpus=[{"energy": COUNTER}])], "cpu", "the run did not compute on a GPU"),
+        ([entry(gpus=[{"energy": COUNTER}])], "cpu", "it was not computed on a GPU"),
         ([entry(samples=5, gpus=[{"energy": COUNTER[:5]}])], "gpu", "the samples do not cover the phase"),
         (
             [entry(gpus=[{"energy": COUNTER}, {"energy": [None] * 11}])],
@@ -113,8 +115,8 @@ def test_a_part_of_the_energy_is_none(entries: list[dict[str, Any]], device: str
 
 def test_a_phase_between_two_samples_has_no_energy_of_its_own() -> None:
     """What is known is the energy of a whole second, of which the phase was a part."""
-    short = Phase("epoch 1", 1004.2, 1004.9, "train", 100)
-    (phase,) = summarise_phases([short], [entry(gpus=[{"energy": COUNTER}])], "gpu")
+    short = Phase("epoch 1", 1004.2, 1004.9, "train", 100, "gpu")
+    (phase,) = summarise_phases([short], [entry(gpus=[{"energy": COUNTER}])])
     gpu = phase["energy"]["gpu"]
     assert (gpu["joules"], gpu["missing"]) == (None, "there are fewer than 2 samples in the phase")
 
