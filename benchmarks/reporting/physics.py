@@ -65,7 +65,7 @@ def _shares(plot: Mapping[str, Any]) -> Chart:
             counted = np.array(total, float)
             there = counted > 0
             share = np.array(plot["passed"][name], float)[there] / counted[there]
-            below, above = _wilson(share, counted[there])
+            below, above = wilson_interval(share, counted[there])
             axes.errorbar(
                 centres[there],
                 share,
@@ -84,7 +84,7 @@ def _shares(plot: Mapping[str, Any]) -> Chart:
     return draw_chart(plot["title"], f"{caption} The last bin is open." if is_open else caption, fill)
 
 
-def _wilson(share: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def wilson_interval(share: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the ends of Wilson's interval of a share, at one standard deviation."""
     centre = (share + 0.5 / total) / (1 + 1 / total)
     half = np.sqrt(share * (1 - share) / total + 0.25 / total**2) / (1 + 1 / total)
