@@ -29,8 +29,8 @@ def cli() -> None:
 
 
 cli.add_command(data)
-cli.add_command(hepscore)
 cli.add_command(fit)
+cli.add_command(hepscore)
 cli.add_command(report)
 cli.add_command(compare)
 cli.add_command(reproduce)
