@@ -113,7 +113,7 @@ def test_reference_runs_are_known_by_name(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_shipped_reference_is_reproduced(tmp_path: Path) -> None:
     """The smallest one. Its losses agree to rounding, here as on its own CPU."""
     pytest.importorskip("keras", reason="models are written in Keras")
-    answer = hepbench("reproduce", "mellin_dis-smoke", "--output", tmp_path)
+    answer = hepbench("reproduce", "mellin_dis-smoke", "--output", tmp_path, timeout=900)
     assert answer.returncode == 0, answer.stderr
     table = answer.stdout.rpartition("\n\n")[2].splitlines()
     assert any("losses, loop" in line for line in table)
