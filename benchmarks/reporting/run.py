@@ -187,7 +187,7 @@ def _measured(result: RunResult, of_kind: Account) -> Iterator[Section]:
 
 def _quality_table(quality: Mapping[str, float]) -> list[Table]:
     rows = [(name.replace("_", " "), number(value)) for name, value in quality.items()]
-    return [Table("Figures of merit on validation events", rows, head=False, folded=True)] if rows else []
+    return [Table("Figures of merit", rows, head=False, folded=True)] if rows else []
 
 
 def _kernel_tables(result: RunResult) -> tuple[list[Table], list[str]]:
