@@ -110,6 +110,7 @@ def test_a_damaged_zip_file_is_told(tmp_path: Path):
         (gzip.compress(TEXTS["truth"].encode())[:-9], "Compressed file ended"),
         (gzip.compress(TEXTS["truth"].encode())[:10] + b"\xff" * 40, "Error -3"),
     ],
+    ids=["cut", "garbled"],
 )
 def test_a_damaged_gzip_file_is_told_and_nothing_is_left(content: bytes, message: str, tmp_path: Path):
     source = write_event(tmp_path / "csv", 1, packed=True)
