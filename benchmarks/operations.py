@@ -24,6 +24,9 @@ class Operations(Protocol):
     def sine_and_cosine(self, tensor: Any) -> tuple[Any, Any]:
         """See ``benchmarks.operations.sine_and_cosine``."""
 
+    def reduce_segments(self, values: Any, ids: Any, count: int, how: str, fixed: bool) -> Any:
+        """See ``benchmarks.operations.reduce_segments``."""
+
 
 _backends: list[Operations] = []
 
@@ -64,3 +67,19 @@ def sine_and_cosine(tensor: Any) -> tuple[Any, Any]:
     """
     result: tuple[Any, Any] = _backends[0].sine_and_cosine(tensor)
     return result
+
+
+def reduce_segments(values: Any, ids: Any, count: int, how: str, fixed: bool) -> Any:
+    """Returns the sum or the largest of the rows of each segment, which has no gradient.
+
+    Args:
+        values: (rows, F).
+        ids: (rows,) int32, the segment of each row. They do not decrease, and the last one is ``count - 1``.
+        count: Number of segments.
+        how: ``sum`` or ``max``.
+        fixed: The compiler needs the number of segments, and cannot read it from ``ids``.
+
+    Returns:
+        (count, F). What a segment without rows has as its largest is not defined.
+    """
+    return _backends[0].reduce_segments(values, ids, count, how, fixed)

@@ -210,6 +210,18 @@ def sine_and_cosine(tensor: Tensor) -> tuple[Tensor, Tensor]:
     return jax.numpy.sin(tensor), jax.numpy.cos(tensor)
 
 
+def reduce_segments(
+    values: Tensor,
+    ids: Tensor,
+    count: int,
+    how: str,
+    fixed: bool,  # noqa: ARG001 (JAX always compiles)
+) -> Tensor:
+    """Returns the sum or the largest of the rows of each segment, see ``benchmarks.operations``."""
+    reduce = {"sum": jax.ops.segment_sum, "max": jax.ops.segment_max}[how]
+    return reduce(values, ids, count, indices_are_sorted=True)
+
+
 operations.install(sys.modules[__name__])
 # XLA reads this variable when it first compiles.
 try_flags("XLA_FLAGS", "JAX", "import jax; jax.jit(lambda: jax.numpy.zeros(1))()")

@@ -245,6 +245,14 @@ def sine_and_cosine(tensor: Tensor) -> tuple[Tensor, Tensor]:
     return tf.sin(tensor), tf.cos(tensor)
 
 
+def reduce_segments(values: Tensor, ids: Tensor, count: int, how: str, fixed: bool) -> Tensor:
+    """Returns the sum or the largest of the rows of each segment, see ``benchmarks.operations``."""
+    if fixed:
+        unsorted = {"sum": tf.math.unsorted_segment_sum, "max": tf.math.unsorted_segment_max}
+        return unsorted[how](values, ids, count)
+    return {"sum": tf.math.segment_sum, "max": tf.math.segment_max}[how](values, ids)
+
+
 operations.install(sys.modules[__name__])
 # TensorFlow reads this variable when it is first asked for devices.
 _check_flags("TF_XLA_FLAGS", xla=False)

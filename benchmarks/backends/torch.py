@@ -57,8 +57,21 @@ def versions() -> Mapping[str, str]:
 
 def put(arrays: Any) -> Tensor:
     """Copies a numpy array, or a list, tuple or dictionary of such, to the device."""
-    target = "cuda" if device() == "gpu" else "cpu"
-    return keras.tree.map_structure(lambda array: torch.tensor(array, device=target), arrays)
+    if device() == "cpu":
+        return keras.tree.map_structure(torch.tensor, arrays)
+
+    # On a stream of its own, a copy from pinned memory does not wait for the step that is under way. Only the
+    # thread that prepares batches waits for the copy.
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        tensors = keras.tree.map_structure(
+            lambda array: torch.tensor(array).pin_memory().to("cuda", non_blocking=True), arrays
+        )
+    stream.synchronize()
+    # Memory that a step still reads must not become that of another copy.
+    for tensor in keras.tree.flatten(tensors):
+        tensor.record_stream(torch.cuda.default_stream())
+    return tensors
 
 
 def fetch(tensor: Tensor) -> np.ndarray:
@@ -229,6 +242,22 @@ def remat(function: Callable[..., Any]) -> Callable[..., Any]:
 def sine_and_cosine(tensor: Tensor) -> tuple[Tensor, Tensor]:
     """Returns sine and cosine, see ``benchmarks.operations``."""
     return torch.sin(tensor), torch.cos(tensor)
+
+
+def reduce_segments(
+    values: Tensor,
+    ids: Tensor,
+    count: int,
+    how: str,
+    fixed: bool,  # noqa: ARG001 (row pointers have their number)
+) -> Tensor:
+    """Returns the sum or the largest of the rows of each segment, see ``benchmarks.operations``.
+
+    Each segment is summed on its own, from its first row to its last. A scatter would add rows in any order
+    on a GPU, and Keras' own asks the device for the number of segments, for which it has to wait.
+    """
+    starts = torch.searchsorted(ids, torch.arange(count + 1, dtype=ids.dtype, device=ids.device))
+    return torch.segment_reduce(values, how, offsets=starts, axis=0, unsafe=True)
 
 
 operations.install(sys.modules[__name__])

@@ -8,11 +8,11 @@ Array layouts used here and in all that works on edges (padding included, see ``
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from keras import ops
 
+from benchmarks.operations import reduce_segments
 from benchmarks.workloads.gnn_tracking.layers import Tensor, sum_dtype
 
 
@@ -41,16 +41,16 @@ class Edges:
 
     def at_receivers(self, values: Tensor) -> Tensor:
         """Sums ``values``, (E, F), over the edges of each receiver: (N, F), ``sum_dtype``."""
-        return self._reduce(ops.segment_sum, ops.cast(values, sum_dtype(values.dtype)), self.receivers)
+        return self._reduce("sum", ops.cast(values, sum_dtype(values.dtype)), self.receivers)
 
     def at_senders(self, values: Tensor) -> Tensor:
         """Sums ``values``, (E, F), over the edges of each sender: (N, F), ``sum_dtype``."""
         ordered = ops.cast(ops.take(values, self.sender_order, axis=0), sum_dtype(values.dtype))
-        return self._reduce(ops.segment_sum, ordered, ops.take(self.senders, self.sender_order, axis=0))
+        return self._reduce("sum", ordered, ops.take(self.senders, self.sender_order, axis=0))
 
     def largest_at_receivers(self, values: Tensor) -> Tensor:
         """Returns the largest ``values``, (E, F), of each receiver's edges: (N, F), 0 without edges."""
-        largest = self._reduce(ops.segment_max, values, self.receivers)
+        largest = self._reduce("max", values, self.receivers)
         has_edges = self.at_receivers(ops.ones((values.shape[0], 1), values.dtype)) > 0
         return ops.where(has_edges, largest, ops.zeros_like(largest))
 
@@ -67,8 +67,7 @@ class Edges:
         row_shape = rows.shape[1:]
         return ops.slice(rows, (index * self.length, *(0 for _ in row_shape)), (self.length, *row_shape))
 
-    def _reduce(self, segments: Callable[..., Tensor], values: Tensor, ids: Tensor) -> Tensor:
-        if self.fixed_sums:
-            return segments(values, ids, num_segments=self.nodes)
+    def _reduce(self, how: str, values: Tensor, ids: Tensor) -> Tensor:
         # The last edge leads to the last node, so there is a sum for every node.
-        return ops.reshape(segments(values, ids, sorted=True), (self.nodes, values.shape[-1]))
+        reduced = reduce_segments(values, ids, self.nodes, how, self.fixed_sums)
+        return ops.reshape(reduced, (self.nodes, values.shape[-1]))
