@@ -13,9 +13,11 @@ import numpy as np
 from benchmarks.config import TrainingConfig
 from benchmarks.context import Context
 from benchmarks.errors import RunFailedError
+from benchmarks.machine.memory import memory_available_bytes
 from benchmarks.timing import EpochTimer, date
 from benchmarks.training import communication, epochs, inference
 from benchmarks.training.epochs import train_epoch
+from benchmarks.training.kept import SHARE_OF_FREE_MEMORY, KeptEvents
 from benchmarks.training.sharding import training_batches
 from benchmarks.workload import Tensor, Training, Workload
 
@@ -33,8 +35,10 @@ class _TrainingRun:
     """One training with its measurements."""
 
     def __init__(self, context: Context, workload: Workload) -> None:
-        self.backend, self.events, self.progress = context.backend, context.events, context.progress
+        self.backend, self.progress = context.backend, context.progress
         self.world, self.fields, self.meeting = context.world, context.fields, context.meeting
+        free = (memory_available_bytes() or 0) // self.world.place.local_size
+        self.events = KeptEvents(context.events, free // SHARE_OF_FREE_MEMORY)
         self.requested = cast(TrainingConfig, context.requested)
         self.config = cast(TrainingConfig, context.config)
         self.workload = workload

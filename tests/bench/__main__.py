@@ -2,6 +2,8 @@
 
 import sys
 
+from tests.bench.backends import on_backends
+from tests.bench.feed import feed
 from tests.bench.graphs import graphs
 from tests.bench.harness import PAIRS, overhead
 from tests.bench.pairs import compare
@@ -56,8 +58,10 @@ PARTS = {
     "steps": steps,
     "switches": switches,
     "tracking": tracking,
+    "backends": on_backends,
     "scaling": scaling,
     "graphs": graphs,
+    "feed": feed,
     "watching": watching,
     "harness": harness,
 }

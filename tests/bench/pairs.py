@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 
 import psutil
 
@@ -102,21 +103,26 @@ def _busy():
     return times.user + times.nice + times.system + times.irq + times.softirq + times.steal
 
 
-def compare(first, second, pairs, *, together=True):
+def compare(first, second, pairs, *, together=True, environments=(None, None)):
     """Compares two steppers, which take ``pairs`` steps each.
 
     Args:
         first: Arguments of the first stepper.
         second: Arguments of the second stepper.
         pairs: Number of steps.
+        environments: Variables of the first and of the second stepper, in addition to those of this process.
         together: Let them take turns, so that the ratio is the median over the pairs. Otherwise, where
             memory suffices for one at a time, all steps of the first come first, and the ratio is that of
             the medians.
     """
+    steppers = [
+        partial(Stepper, *arguments, environment=environment)
+        for arguments, environment in zip((first, second), environments, strict=True)
+    ]
     if together:
-        results = _in_turn(first, second, pairs)
+        results = _in_turn(*steppers, pairs)
     else:
-        results = list(zip(_alone(first, pairs), _alone(second, pairs), strict=True))
+        results = list(zip(*(_alone(stepper, pairs) for stepper in steppers), strict=True))
     quiet = [pair for pair in results if max(foreign for _, foreign in pair) <= DISTURBED]
     counted = quiet or results
 
@@ -133,10 +139,10 @@ def compare(first, second, pairs, *, together=True):
 
 
 def _in_turn(first, second, pairs):
-    with contextlib.closing(Stepper(*first).ready()) as a, contextlib.closing(Stepper(*second).ready()) as b:
+    with contextlib.closing(first().ready()) as a, contextlib.closing(second().ready()) as b:
         return [(step(a), step(b)) for _ in range(pairs)]
 
 
-def _alone(arguments, steps):
-    with contextlib.closing(Stepper(*arguments).ready()) as stepper:
+def _alone(start, steps):
+    with contextlib.closing(start().ready()) as stepper:
         return [step(stepper) for _ in range(steps)]

@@ -3,7 +3,8 @@
     python -m tests.bench.stepper CASE ARGUMENT...
 
 CASE is a module of this folder without its ``_steps``. The function ``make_step(backend, world, *arguments)``
-of that module returns a step that is ready to run. If a launcher's variables say so, the process is one of
+of that module returns a step that is ready to run. KERAS_BACKEND chooses the framework, otherwise it is
+TensorFlow. If a launcher's variables say so, the process is one of
 several ranks. It answers each line on standard input with ``{"seconds": ..., "cpu": ..., "peak": bytes}``.
 """
 
@@ -18,6 +19,7 @@ import numpy as np
 from benchmarks import backends
 from benchmarks.machine.memory import host_memory_peak_bytes
 from benchmarks.ranks import horovod, place
+from benchmarks.resolution import BACKEND_VARIABLE
 
 WARM_UP = 1
 
@@ -28,7 +30,7 @@ def with_shares(targets, world):
 
 
 def main(case, *arguments):
-    backend = backends.load()
+    backend = backends.load(os.environ.get(BACKEND_VARIABLE) or "tensorflow")
     world = horovod.join(place.place_from_environment(os.environ), backend.device())
     step = importlib.import_module(f"tests.bench.{case}_steps").make_step(backend, world, *arguments)
     for _ in range(WARM_UP):

@@ -74,6 +74,8 @@ def register(patch: pytest.MonkeyPatch) -> None:
     from tests.line import backend
 
     patch.setitem(REGISTRY, "line", "tests.line")
+    # No batch is kept, because reading them is what takes time and goes wrong here.
+    patch.setattr("benchmarks.training.run.SHARE_OF_FREE_MEMORY", 10**18)
     patch.setitem(sys.modules, f"benchmarks.backends.{BACKEND}", backend)
     requirement = backends.Requirement("Numpy", ("numpy",), (2, 1), "pip install numpy", several_ranks=True)
     patch.setitem(backends.REGISTRY, BACKEND, requirement)

@@ -17,6 +17,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from benchmarks.workload import Batch, Purpose
 from benchmarks.workloads.gnn_tracking.config import GNNTrackingConfig, piece_count
@@ -46,7 +47,7 @@ def make_batch(graphs: list[Graph], config: GNNTrackingConfig, purpose: Purpose)
     ways = (joined.senders, joined.receivers), (joined.receivers, joined.senders)
     for rows, ends in zip(joined.rows.T, ways, strict=False):
         senders[rows], receivers[rows] = ends
-    order = np.argsort(senders, kind="stable").astype(np.int32)
+    order = sort_rows(senders, node_count)
 
     # Nobody reads the targets of an inference or the truth of a training, and both take time to make.
     targets: dict[str, np.ndarray] | None = None
@@ -62,6 +63,23 @@ def make_batch(graphs: list[Graph], config: GNNTrackingConfig, purpose: Purpose)
         truth=_make_truth(graphs, joined) if purpose == "validation" else None,
         denominators=denominators,
     )
+
+
+def sort_rows(ids: np.ndarray, count: int) -> np.ndarray:
+    """Returns the rows in the order of their ids, those of an id in their own order: (rows,) int32.
+
+    A sparse matrix with one entry in each row is turned from rows to columns, which counts the ids and does
+    not compare them.
+
+    Args:
+        ids: (rows,) integers from 0 to ``count - 1``.
+        count: Number of ids.
+    """
+    rows = np.arange(len(ids) + 1, dtype=np.int32)
+    entries = np.ones(len(ids), np.bool_)
+    by_row = csr_array((entries, ids, rows), shape=(len(ids), count))
+    order: np.ndarray = by_row.tocsc().indices.astype(np.int32, copy=False)
+    return order
 
 
 def _make_targets(
@@ -120,7 +138,7 @@ def _join_graphs(graphs: list[Graph], ways: int) -> _JoinedGraphs:
     node_starts = _starts([len(graph.nodes["particle"]) for graph in graphs])
     index = _join_columns(graphs, "edges", "index", node_starts).astype(np.int32)
     # Sorted by receiver, each edge once for each way.
-    order = np.argsort(np.concatenate([index[:, 1], index[:, 0]][:ways]), kind="stable")
+    order = sort_rows(np.concatenate([index[:, 1], index[:, 0]][:ways]), int(node_starts[-1]))
     rows = np.empty(len(order), np.int32)
     rows[order] = np.arange(len(order), dtype=np.int32)
     return _JoinedGraphs(node_starts, index[:, 0], index[:, 1], rows.reshape(ways, -1).T)

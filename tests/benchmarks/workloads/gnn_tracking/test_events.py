@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.workloads.gnn_tracking import events as module
-from benchmarks.workloads.gnn_tracking.batches import pt_weight
+from benchmarks.workloads.gnn_tracking.batches import pt_weight, sort_rows
 from benchmarks.workloads.gnn_tracking.config import PRESETS, piece_count
 from benchmarks.workloads.gnn_tracking.events import graph_settings, open_events
 from datasets.errors import DataError
@@ -405,3 +405,11 @@ def test_events_on_helices_of_an_older_version_are_refused(tmp_path):
     folder = store_graphs(tmp_path / "old", BOTH, **versions)
     with pytest.raises(DataError, match="expected hits_generator_version 1, got 0"):
         open_events(configured(folder, generator="helix"), print)
+
+
+def test_rows_are_sorted_as_a_stable_sort_does():
+    ids = np.random.default_rng(1).integers(0, 50, 1000).astype(np.int32)
+    order = sort_rows(ids, 60)
+    assert order.dtype == np.int32
+    assert order.tolist() == np.argsort(ids, kind="stable").tolist()
+    assert sort_rows(ids[:0], 1).tolist() == []
