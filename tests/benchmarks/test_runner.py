@@ -23,6 +23,7 @@ from datasets.errors import DataError
 from hepscore_adapter.summary import summary
 from hepscore_adapter.validate import validate_summary
 from tests import line
+from tests.line import backend as line_backend
 
 
 @pytest.fixture(autouse=True)
@@ -201,6 +202,29 @@ def test_what_cannot_fit_is_not_begun() -> None:
     assert (unit, rest) == (" GB are available; ", "lower --batch-size")
     assert 0 < float(available) < 1e5
     assert result.epochs == ()
+
+
+def test_on_a_gpu_the_formula_of_the_memory_only_warns(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was fitted to the peaks of CPUs, and a GPU may need less."""
+    monkeypatch.setattr(line_backend, "device", lambda: "gpu")
+    monkeypatch.setattr(line_backend, "device_memory_total_bytes", lambda: 1_000_000_000)
+    with caplog.at_level("INFO", "hepbench"):
+        result = result_of("event_bytes=600000000", "xla=off")
+    assert result.status == "ok"
+    assert (
+        "the formula of the memory, which was fitted on CPUs, says: does not fit: batch_size 2 in float32 is "
+        "expected to take 1.2 GB; 1.0 GB are available; lower --batch-size"
+    ) in caplog.messages
+
+
+def test_kept_batches_are_read_in_the_first_epoch_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading takes 0.03 s a batch, and later epochs need none of it. The losses stay."""
+    monkeypatch.setattr("benchmarks.training.run.SHARE_OF_FREE_MEMORY", 10)
+    result = result_of("wait=0.03")
+    assert [epoch.seconds > 0.06 for epoch in result.epochs] == [True, False, False]
+    assert [epoch.loss for epoch in result.epochs] == [epoch.loss for epoch in result_of().epochs]
 
 
 def test_quality_below_the_floor_is_no_score() -> None:
