@@ -211,6 +211,14 @@ class TrainingConfig(RunConfig):
         ratio = self.events_per_step(ranks) / self.batch_size
         return {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[self.lr_scaling]
 
+    def operations_per_event(self) -> float:
+        """Returns the floating-point operations of the products of one training event, padding included.
+
+        They are those of the model as published, forward once and backward twice. What a step leaves out or
+        computes again does not count, so that a share of a machine's rate compares implementations.
+        """
+        raise NotImplementedError
+
     def size_summary(self) -> str:
         """Describes in words what decides how much memory a training takes."""
         return f"batch_size {self.batch_size} in {self.precision}"

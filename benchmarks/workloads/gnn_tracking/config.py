@@ -163,6 +163,14 @@ class GNNTrackingConfig(TrainingConfig):
             rows *= SIDE_BY_SIDE
         return BASE_BYTES + edges * BATCH_BYTES + int(rows * self.width * self._number_bytes())
 
+    def operations_per_event(self) -> float:
+        """Returns the floating-point operations of a training graph, see ``TrainingConfig``."""
+        h, node_hidden, edge_hidden = self.width, self.node_layers - 1, self.edge_layers - 1
+        per_edge = (2 + edge_hidden) + (1 + self.iterations) * (3 + edge_hidden)  # the last one scores
+        collected = 2 if self.size == "large" else 1
+        per_node = node_hidden + self.iterations * (1 + collected + node_hidden)
+        return 3 * 2.0 * h**2 * (per_edge * self.ways * self.pad_edges + per_node * self.pad_nodes)
+
     def _number_bytes(self) -> int:
         return {"float64": 8, "float32": 4}.get(self.precision, 2)
 
@@ -244,4 +252,42 @@ PRESETS: dict[str, GNNTrackingConfig] = {
     # The same step for two cores, which take about 10 minutes.
     "hepscore-small": GNNTrackingConfig(epochs=4, train_events=6, validation_events=2, min_steps=4, **_WHOLE),
     "full": GNNTrackingConfig(epochs=10, train_events=100, validation_events=20, **_WHOLE),
+    # The step of ``hepscore`` on graphs that need neither Pythia nor ACTS, for a GPU that is at hand for
+    # minutes. One padded length for all graphs saves compiling the step for each.
+    "gpu-check": GNNTrackingConfig(
+        epochs=4,
+        train_events=20,
+        validation_events=4,
+        inference_seconds=2.0,
+        quiet_epoch_seconds=0.0,
+        **{
+            **_WHOLE,
+            "generator": "helix",
+            "pad_nodes": 120_000,
+            "pad_edges": 1_300_000,
+            "padding": "fixed",
+            "min_auc": 0.0,
+            "max_loss": 0.0,
+        },
+    ),
+    # As small as a CPU does it in seconds.
+    "cpu-check": GNNTrackingConfig(
+        threads=1,  # threads that wait for each other would take longer
+        epochs=4,
+        train_events=8,
+        validation_events=8,
+        generator="helix",
+        phi_sectors=8,
+        pad_nodes=700,
+        pad_edges=2_000,
+        iterations=2,
+        hidden=32,
+        memory_mode="checkpoint",
+        learning_rate=3e-3,
+        inference_seconds=0.2,
+        quiet_epoch_seconds=0.0,
+        min_steps=8,
+        min_auc=0.0,
+        **_BARREL,
+    ),
 }

@@ -10,11 +10,43 @@ from benchmarks.config import TrainingConfig, option
 from benchmarks.errors import UsageError
 
 CLASSES = 6
+ENCODED_WIDTH = 14  # features of an element, its type as three of them
+GRAPH_LAYERS, UNITS, DISTANCE_DIM = (
+    3,
+    256,
+    128,
+)  # graph layers of a stack, their outputs, dimensions of a point
 MAX_BINS = 100  # the hash has 50 projections, two bins each
 DECAY_STEPS = 10_000
 DECAY_RATE = 0.99
 # Guessing the most frequent class of tracks and that of towers is right for 0.73 of the elements.
 MIN_ACCURACY = 0.8
+
+# Layer widths of each head, output last. The heads id and charge read Z, eta and phi read [Z, logits],
+# energy and pt read [Z, logits, energy features twice, logits]. The doubling is the original's, and
+# ``MLPF.decode`` folds it.
+HEADS: dict[str, tuple[int, ...]] = {
+    "id": (256, 128, 64, 32, CLASSES),
+    "charge": (256, 128, 1),
+    "eta": (256, 128, 64, 2),
+    "phi": (256, 128, 64, 4),
+    "energy": (256, 128, 64, CLASSES),
+    "pt": (256, 128, 64, 2),
+}
+READS_LOGITS = ("eta", "phi", "energy", "pt")
+READS_ENERGY_STACK = ("energy", "pt")
+
+
+def head_inputs(name: str, decoded_width: int, energy_width: int) -> int:
+    """Returns the number of features that a head reads.
+
+    Args:
+        name: Key of ``HEADS``.
+        decoded_width: Features of Z.
+        energy_width: Features of all layers of the energy stack.
+    """
+    inputs = decoded_width + (CLASSES if name in READS_LOGITS else 0)
+    return inputs + (2 * energy_width + CLASSES if name in READS_ENERGY_STACK else 0)
 
 
 @dataclass(frozen=True)
@@ -27,6 +59,11 @@ class MLPFConfig(TrainingConfig):
     batch_size: int = option(5, "events per step", low=1, high=65_536)
     train_events: int = option(50_000, "ttbar events to train on", low=1, high=100_000_000)
     validation_events: int = option(5_000, "QCD events to validate on", low=1, high=100_000_000)
+    generator: str = option(
+        "pythia",
+        "pythia: generated events come from Pythia; toy: simpler ones, where it cannot be had",
+        choices=("pythia", "toy"),
+    )
     pileup: float = option(200.0, "mean number of pile-up collisions of generated events", low=0, high=1000)
     pool_events: int = option(20_000, "minimum-bias events to draw pile-up from", low=1, high=10_000_000)
     data_seed: int = option(1, "seed of generated events", low=0, high=2**31 - 1)
@@ -73,6 +110,20 @@ class MLPFConfig(TrainingConfig):
         )
         return 880_000_000 + rows * (per_row + per_pair * self.bin_size)
 
+    def operations_per_event(self) -> float:
+        """Returns the floating-point operations of a training event, see ``TrainingConfig``."""
+        # A row has products with the weights, and two with the rows of its bin: distances and messages.
+        products = 0
+        for width in (ENCODED_WIDTH, *(GRAPH_LAYERS - 1) * (UNITS,)):
+            products += width * DISTANCE_DIM + DISTANCE_DIM**2 + 3 * width * UNITS
+            products += self.bin_size * (DISTANCE_DIM + UNITS)
+        products *= 2  # stacks
+        energy_width = GRAPH_LAYERS * UNITS
+        for name, widths in HEADS.items():
+            inputs = head_inputs(name, ENCODED_WIDTH + energy_width, energy_width)
+            products += sum(a * b for a, b in zip((inputs, *widths), widths, strict=False))
+        return 3 * 2.0 * self.pad_to * products
+
     def quality_failure(self, quality: Mapping[str, float]) -> str:
         """Returns a line that says which figure is worse than its limit, or an empty string."""
         accuracy = quality["accuracy"]
@@ -106,4 +157,32 @@ PRESETS: dict[str, MLPFConfig] = {
     "hepscore-small": MLPFConfig(epochs=4, train_events=128, validation_events=32, min_steps=4, **_PUBLISHED),
     # The whole published training: as many events as the public data set has.
     "full": MLPFConfig(),
+    # The step of ``hepscore`` on events that need no Pythia, for a GPU that is at hand for minutes.
+    "gpu-check": MLPFConfig(
+        epochs=4,
+        batch_size=16,
+        train_events=480,
+        validation_events=32,
+        generator="toy",
+        inference_seconds=2.0,
+        quiet_epoch_seconds=0.0,
+        min_accuracy=0.0,
+    ),
+    # As small as a CPU does it in seconds.
+    "cpu-check": MLPFConfig(
+        threads=1,  # threads that wait for each other would take longer
+        epochs=4,
+        batch_size=4,
+        train_events=12,
+        validation_events=4,
+        generator="toy",
+        pileup=2.0,
+        pad_to=128,
+        bin_size=32,
+        learning_rate=1e-3,
+        inference_seconds=0.2,
+        quiet_epoch_seconds=0.0,
+        min_steps=3,
+        min_accuracy=0.0,
+    ),
 }

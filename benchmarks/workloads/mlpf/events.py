@@ -12,8 +12,10 @@ from benchmarks.errors import UsageError
 from benchmarks.workload import Batch, Purpose
 from benchmarks.workloads.mlpf.config import MLPFConfig
 from datasets.cache import cache_root, expand_home
-from datasets.delphes.generator import GENERATOR_VERSION, TABLE, DelphesSettings, generate
+from datasets.delphes import generator, toy_generator
+from datasets.delphes.generator import GENERATOR_VERSION, TABLE, DelphesSettings
 from datasets.delphes.simulation import N_INPUTS, N_TARGETS
+from datasets.delphes.toy_generator import TOY_GENERATOR, TOY_GENERATOR_VERSION, ToySettings
 from datasets.errors import DataError
 from datasets.progress import bar_or_tenths
 from datasets.store import Store, check_version, open_store
@@ -29,7 +31,9 @@ def open_events(config: MLPFConfig, note: Note) -> ParticleFlowEvents:
     """
     if config.data:
         store = open_store(expand_home(config.data, "data"))
-        check_version(store, "generator_version", GENERATOR_VERSION)
+        _check_generator(store, config)
+        version = TOY_GENERATOR_VERSION if config.generator == "toy" else GENERATOR_VERSION
+        check_version(store, "generator_version", version)
         return ParticleFlowEvents(store, config)
     folder = cached_folder(config)
     if not folder.exists():
@@ -57,22 +61,43 @@ def make(config: MLPFConfig, folder: Path | None, note: Note, intermediate: Path
         raise UsageError(f"--intermediate {intermediate}: {config.workload} has none; leave the option out")
     target = folder or cached_folder(config)
     note(f"generating {config.train_events} training and {config.validation_events} validation events")
-    data_set = generate(
-        settings(config), target, workers=config.threads or None, progress=bar_or_tenths(note, "generated")
-    )
+    to_make, workers = settings(config), config.threads or None
+    progress = bar_or_tenths(note, "generated")
+    if isinstance(to_make, ToySettings):
+        data_set = toy_generator.generate(to_make, target, workers, progress)
+    else:
+        data_set = generator.generate(to_make, target, workers, progress)
     note(f"events are in {data_set}")
     return data_set
 
 
-def settings(config: MLPFConfig) -> DelphesSettings:
-    """Returns the settings of the generator for a configuration."""
-    return DelphesSettings(
-        train_events=config.train_events,
-        validation_events=config.validation_events,
-        pileup_mean=config.pileup,
-        pool_events=config.pool_events,
-        seed=config.data_seed,
+def _check_generator(store: Store, config: MLPFConfig) -> None:
+    """Raises DataError if the events are simpler ones and the configuration does not say so, or the reverse.
+
+    A score on simpler events is not that of the preset, and the configuration is what tells them apart.
+    """
+    name = store.manifest.get("generator")
+    if (name == TOY_GENERATOR) == (config.generator == "toy"):
+        return
+    remedy = "leave out --set generator=toy"
+    if name == TOY_GENERATOR:
+        remedy = "add --set generator=toy, and the run says that it is not the preset's"
+    raise DataError(
+        f"{store.folder}: generator: expected {config.generator}, got events of {name or 'files'}; {remedy}"
     )
+
+
+def settings(config: MLPFConfig) -> DelphesSettings | ToySettings:
+    """Returns the settings of the generator for a configuration."""
+    common: dict[str, Any] = {
+        "train_events": config.train_events,
+        "validation_events": config.validation_events,
+        "pileup_mean": config.pileup,
+        "seed": config.data_seed,
+    }
+    if config.generator == "toy":
+        return ToySettings(**common)
+    return DelphesSettings(pool_events=config.pool_events, **common)
 
 
 def cached_folder(config: MLPFConfig) -> Path:

@@ -18,29 +18,25 @@ import keras
 import numpy as np
 from keras import ops
 
-from benchmarks.workloads.mlpf.config import CLASSES, MAX_BINS
+from benchmarks.workloads.mlpf.config import (
+    CLASSES,
+    DISTANCE_DIM,
+    ENCODED_WIDTH,
+    GRAPH_LAYERS,
+    HEADS,
+    MAX_BINS,
+    READS_ENERGY_STACK,
+    READS_LOGITS,
+    UNITS,
+    head_inputs,
+)
 from benchmarks.workloads.mlpf.layers import GraphLayer, Tensor, glorot_uniform
 
 ELEMENT_TYPES = 3
-INPUT_COLUMNS = 12
 
 LAYER_NORM_EPSILON = 1e-3
 SOFTMAX_SHARPNESS = 100.0
 MAX_ETA = 8.0
-
-# Layer widths of each head, output last. The heads id and charge read Z, eta and phi read [Z, logits],
-# energy and pt read [Z, logits, energy features twice, logits]. The doubling is the original's, and
-# ``MLPF.decode`` folds it.
-HEADS: dict[str, tuple[int, ...]] = {
-    "id": (256, 128, 64, 32, CLASSES),
-    "charge": (256, 128, 1),
-    "eta": (256, 128, 64, 2),
-    "phi": (256, 128, 64, 4),
-    "energy": (256, 128, 64, CLASSES),
-    "pt": (256, 128, 64, 2),
-}
-READS_LOGITS = ("eta", "phi", "energy", "pt")
-READS_ENERGY_STACK = ("energy", "pt")
 
 
 class Head(keras.layers.Layer):  # type: ignore[misc]
@@ -95,36 +91,33 @@ class MLPF(keras.Model):  # type: ignore[misc]
         rng: np.random.Generator,
         *,
         bin_size: int = 640,
-        layers: int = 3,
-        units: int = 256,
-        distance_dim: int = 128,
+        layers: int = GRAPH_LAYERS,
+        units: int = UNITS,
+        distance_dim: int = DISTANCE_DIM,
         **kwargs: Any,
     ) -> None:
         # Inputs stay wide, because the heads correct eta and phi and do not make them.
         super().__init__(autocast=False, **kwargs)
         self.bin_size = bin_size
-        encoded_width = ELEMENT_TYPES + INPUT_COLUMNS - 1
 
         def stack(name: str) -> list[GraphLayer]:
             graph_layers = []
             for index in range(layers):
                 layer = GraphLayer(rng, units, distance_dim, MAX_BINS, name=f"{name}_{index}")
-                layer.build((None, units if index else encoded_width))
+                layer.build((None, units if index else ENCODED_WIDTH))
                 graph_layers.append(layer)
             return graph_layers
 
         # The layer norm before the heads has its scale and offset here, where the heads can share them.
         self.common, self.energy = stack("common"), stack("energy")
-        decoded_width = encoded_width + layers * units
+        decoded_width = ENCODED_WIDTH + layers * units
         self.scale = self.add_weight(name="norm_scale", shape=(decoded_width,), initializer="ones")
         self.offset = self.add_weight(name="norm_offset", shape=(decoded_width,), initializer="zeros")
 
         # Both copies of the doubled features have weights, so that a head has the original's parameters.
         self.heads = {}
         for name in HEADS:
-            inputs = decoded_width + (CLASSES if name in READS_LOGITS else 0)
-            inputs += (2 * layers * units + CLASSES) if name in READS_ENERGY_STACK else 0
-            self.heads[name] = Head(rng, name, inputs)
+            self.heads[name] = Head(rng, name, head_inputs(name, decoded_width, layers * units))
         self.built = True
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:  # noqa: ARG002 (Keras' signature)

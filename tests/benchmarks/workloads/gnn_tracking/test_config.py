@@ -136,3 +136,11 @@ def test_the_floor():
 )
 def test_pieces(edges, piece_edges, pieces):
     assert piece_count(edges, piece_edges) == pieces
+
+
+def test_the_operations_of_a_graph_are_those_of_the_published_model():
+    """Forward, an edge has 49 products with a matrix of (h, h) and a node 34. Backward it is twice that."""
+    config = dataclasses.replace(PRESETS["full"], pad_nodes=10, pad_edges=100)
+    assert config.operations_per_event() == 3 * 2 * 64**2 * (49 * 100 + 34 * 10)
+    both_ways = dataclasses.replace(config, directed=False)
+    assert both_ways.operations_per_event() == 3 * 2 * 64**2 * (49 * 200 + 34 * 10)

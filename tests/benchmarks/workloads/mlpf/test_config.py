@@ -56,3 +56,8 @@ def test_the_floor():
     assert config.quality_failure({"accuracy": 0.5, "loss": 3}) == ""
     assert config.quality_failure({"accuracy": 0.5, "loss": 4}) == "loss: expected at most 3, got 4"
     assert config.quality_failure({"accuracy": 0.49}) == "accuracy: expected at least 0.5, got 0.4900"
+
+
+def test_the_operations_of_an_event_are_those_of_the_published_model():
+    """60.9e9 forward for 6400 rows, counted on the original, and twice as many backward."""
+    assert PRESETS["full"].operations_per_event() == pytest.approx(3 * 60.9e9, rel=0.005)

@@ -1,13 +1,14 @@
 """Padded batches out of a store made by hand."""
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.workloads.mlpf.config import PRESETS
-from benchmarks.workloads.mlpf.events import open_events
+from benchmarks.workloads.mlpf.events import cached_folder, open_events
 from datasets.errors import DataError
 from datasets.store import Writer
 
@@ -98,3 +99,30 @@ def test_events_of_an_older_generator_are_refused(tmp_path):
         open_events(configured(folder), print)
     current = store_events(tmp_path / "current", generator="hepbench delphes", generator_version=2)
     assert open_events(configured(current), print).description()["generator_version"] == 2
+
+
+def test_toy_events_are_made_without_pythia_and_say_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("HEPBENCH_DATA", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "pythia8mc", None)
+    config = dataclasses.replace(PRESETS["cpu-check"], train_events=2, validation_events=1, threads=1)
+    events = open_events(config, print)
+    assert events.description()["generator"] == "hepbench toy"
+    assert [batch.events for batch in events.batches("train", 2)] == [2]
+    assert cached_folder(config) != cached_folder(dataclasses.replace(config, generator="pythia"))
+
+
+@pytest.mark.parametrize(
+    ("maker", "generator", "message"),
+    [
+        (
+            "hepbench toy",
+            "pythia",
+            "expected pythia, got events of hepbench toy; add --set generator=toy",
+        ),
+        ("hand", "toy", "expected toy, got events of hand; leave out --set generator=toy"),
+    ],
+)
+def test_toy_events_are_taken_only_if_the_configuration_says_so(tmp_path, maker, generator, message):
+    folder = store_events(tmp_path / "data", generator=maker)
+    with pytest.raises(DataError, match=message):
+        open_events(configured(folder, generator=generator), print)
