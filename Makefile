@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup horovod backends run test test-slow test-all lint bench image sif push hepscore configs clean
+.PHONY: setup horovod backends run test test-slow test-all lint bench gpu-check gpu-wheels image sif push hepscore configs clean
 
 setup: $(READY)  ## make .venv with everything that pip has for this machine
 
@@ -47,6 +47,16 @@ lint: setup  ## style and types
 
 bench: setup  ## our steps against plain transcriptions, two ranks against one, graph building, the harness
 	$(BIN)/python -m tests.bench
+
+# PYTHON is the interpreter that has JAX and PyTorch. What it lacks comes from WHEELS, without a network.
+DEVICE ?= gpu
+WHEELS ?= build/gpu-wheels
+gpu-check:  ## measure a machine with JAX and PyTorch in 8 minutes, on a GPU or on a CPU at a small size
+	@$(PYTHON) -m benchmarks.gpu_check.wheels install $(WHEELS) build/gpu-check
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/build/gpu-check $(PYTHON) -m benchmarks.gpu_check --device $(DEVICE)
+
+gpu-wheels:  ## fill WHEELS for a machine with a stock JAX and PyTorch on Python 3.12 (needs a network)
+	$(PYTHON) -m benchmarks.gpu_check.wheels fetch $(WHEELS)
 
 # One workload at a time: make image sif WORKLOAD=gnn_tracking. docs/containers.md has the variables.
 WORKLOAD ?= mlpf
