@@ -93,8 +93,7 @@ def _accuracy(workload: str, backend: str, check: Check) -> dict[str, Any]:
         RunFailedError: A figure is further away than the seeds of the references are from each other.
     """
     if not REFERENCES.exists():
-        command = f"python -m benchmarks.gpu_check.references {REFERENCES}"
-        raise NotHereError(f"there are no references; make them where TensorFlow is, with {command}")
+        raise NotHereError(f"there is no {REFERENCES.name}; docs/gpu-check.md says how it is made")
     reference = json.loads(REFERENCES.read_text(encoding="utf-8"))[workload]
     result = check.run(Spec(workload, backend, SMALL))
     rows = {}

@@ -20,9 +20,13 @@ def table(check: Check, provenance: Mapping[str, Any], records: Mapping[str, Map
         records: What each part wrote, by its name.
     """
     lines = [machine(provenance), *_ceilings(check), *_scores(records)]
+    # Parts that ended in the same way share a line, because there may be many for which no time was left.
+    names_by_end: dict[tuple[str, str], list[str]] = {}
     for name, record in records.items():
         if record["status"] != "ok":
-            lines.append(f"{name}: {record['status']}: {record['reason']}")
+            names_by_end.setdefault((record["status"], record["reason"]), []).append(name)
+    for (status, reason), names in names_by_end.items():
+        lines.append(f"{status}: {reason}: {', '.join(names)}")
     counts = [
         f"{sum(record['status'] == status for record in records.values())} {status}"
         for status in ("ok", "failed", "not run")
