@@ -193,6 +193,17 @@ def kernel_run(device: str, **place: int) -> Any:
     return _KernelRun(cast(Context, context), cast(Kernel, load("squares")))
 
 
+def test_a_form_that_the_backend_lacks_has_the_reason_in_its_row() -> None:
+    measurement = kernel_run("cpu")
+    measurement.config = dataclasses.replace(measurement.config, backend="jax")
+    form = Implementation("compiled", "same", lambda _: 8, 3.0, needs_backend=True, compiler="graph")
+    measurement.implementations = {"graph": form}
+    entries = measurement._measure_implementations(["graph"])
+    row = measurement._row("graph", entries["graph"][3])
+    assert row["left_out"] == "JAX has no compiler but XLA"
+    assert "seconds" not in row
+
+
 def test_processes_share_the_gpu_of_their_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     FakeNvml(4).install(monkeypatch)
     second = {"rank": 1, "size": 2, "local_rank": 1, "local_size": 2}

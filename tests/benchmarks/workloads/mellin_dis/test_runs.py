@@ -71,14 +71,17 @@ def test_a_parameter_outside_its_range_ends_the_run_with_one_line(data_cache: Pa
     assert not (tmp_path / "run" / "mellin_dis_summary.json").exists()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_a_run_on_another_backend_names_the_forms_that_it_lacks(
     backend: str, data_cache: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip(backend, reason=f"no {REGISTRY[backend].title}: {REGISTRY[backend].install}")
     assert data_cache.exists()
-    answer = hepbench(*SMALL, "--set=series_events=200", "--backend", backend, f"--output={tmp_path}/run")
+    answer = hepbench(
+        *SMALL, "--set=series_events=200", "--backend", backend, f"--output={tmp_path}/run", timeout=900
+    )
     assert answer.returncode == 0, answer.stderr
     result = read_result(tmp_path / "run" / "result.json")
     validate_summary(read(tmp_path / "run" / "mellin_dis_summary.json"), result)
