@@ -22,7 +22,10 @@ print(*(f"{found.name}=={found.version}" for found in metadata.distributions()),
 """
 
 
-@pytest.fixture(scope="module", params=["mlpf", "gnn_tracking"])
+WORKLOADS = ["mlpf", "gnn_tracking", pytest.param("mellin_dis", marks=pytest.mark.exhaustive)]
+
+
+@pytest.fixture(scope="module", params=WORKLOADS)
 def image(request: pytest.FixtureRequest) -> str:
     return need_docker_image(request.param)
 
@@ -99,7 +102,7 @@ def test_all_files_are_roots_and_none_is_a_device(image: str) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("workload", ["mlpf", "gnn_tracking"])
+@pytest.mark.parametrize("workload", WORKLOADS)
 def test_the_sif_has_the_names_that_hep_score_looks_for(workload: str) -> None:
     file = need_sif(workload)
     name = file.name.removesuffix(".sif").replace(f"_{VERSION}", f":{VERSION}")
