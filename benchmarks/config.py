@@ -252,7 +252,7 @@ def as_training(config: RunConfig, what: str) -> TrainingConfig:
         UsageError: It is of another kind.
     """
     if not isinstance(config, TrainingConfig):
-        raise UsageError(f"{what}: expected a training, got {config.workload}, a {config.kind}")
+        raise UsageError(f"{what}: expected a training, got {config.workload}, whose kind is {config.kind}")
     return config
 
 

@@ -130,7 +130,7 @@ def _choices(config: RunConfig, key: str, default: Sequence[str]) -> tuple[str, 
     """Returns the values that a key can have, on the backend of the configuration."""
     fields = {field.name: field for field in dataclasses.fields(config)}
     choices = fields[key].metadata["choices"] if key in fields else default
-    allowed = backends.REGISTRY[config.backend].choices.get(key, choices)
+    allowed = backends.limited_choices(config).get(key, choices)
     return tuple(choice for choice in choices if choice in allowed)
 
 

@@ -185,10 +185,7 @@ def restrict(config: C, ranks: int) -> C:
             f"{ranks} ranks: expected one with backend {config.backend}, which cannot train in several "
             f"processes yet; take --backend {able}"
         )
-    choices_by_key = dict(requirement.choices)
-    if isinstance(config, TrainingConfig):
-        choices_by_key |= requirement.training_choices
-    for key, choices in choices_by_key.items():
+    for key, choices in limited_choices(config).items():
         value = getattr(config, key)
         if value == "auto" and len(choices) == 1:
             change: dict[str, Any] = {key: choices[0]}
@@ -199,6 +196,13 @@ def restrict(config: C, ranks: int) -> C:
                 f"which cannot have another, got {value}"
             )
     return config
+
+
+def limited_choices(config: RunConfig) -> dict[str, tuple[str, ...]]:
+    """Returns the values of keys that cannot have all of theirs on a configuration's backend, by key."""
+    requirement = _requirement(config.backend)
+    of_trainings = requirement.training_choices if isinstance(config, TrainingConfig) else {}
+    return {**requirement.choices, **of_trainings}
 
 
 def missing_compiler(name: str, compiler: str) -> str:

@@ -121,5 +121,5 @@ def test_measuring_needs_a_preset_and_data_need_measuring() -> None:
 
 def test_a_kernel_is_not_measured() -> None:
     answer = hepbench("fit", "mellin_dis", "--measure", "--preset=smoke")
-    line = "fit --measure: expected a training, got mellin_dis, which is numerical kernel"
+    line = "fit --measure: expected a training, got mellin_dis, whose kind is numerical kernel"
     assert refused(answer, 2) == line

@@ -370,7 +370,7 @@ def test_a_kernel_takes_the_options_that_are_not_of_trainings() -> None:
 def test_a_kernel_refuses_an_option_of_trainings(option: str) -> None:
     with pytest.raises(UsageError) as refusal:
         planned_kernel(option, "2")
-    assert str(refusal.value) == f"{option}: expected a training, got squares, a numerical kernel"
+    assert str(refusal.value) == f"{option}: expected a training, got squares, whose kind is numerical kernel"
 
 
 @pytest.mark.usefixtures("_squares")
