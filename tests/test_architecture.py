@@ -24,7 +24,7 @@ benchmarks.publishing_commands
 benchmarks.fit_command benchmarks.hepscore_commands benchmarks.result_commands
 benchmarks.reporting
 benchmarks.publishing
-benchmarks.data_commands benchmarks.doctor benchmarks.scaling hepscore_adapter.configuration
+benchmarks.data_commands benchmarks.doctor benchmarks.scaling benchmarks.sonic hepscore_adapter.configuration
 benchmarks.gpu_check
 hepscore_adapter.image
 benchmarks.job

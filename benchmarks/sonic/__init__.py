@@ -1,0 +1,1 @@
+"""How many CPU processes one GPU can serve: the model, its figures, and the command ``hepbench sonic``."""
