@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from datasets.errors import DataError
 from datasets.store import FORMAT_VERSION
@@ -42,6 +42,16 @@ class EventSettings:
 
     def key(self) -> str:
         """Returns 12 hexadecimal digits that name these settings, for cache folders."""
-        versions = {"format_version": FORMAT_VERSION, "generator_version": self.generator_version}
-        text = json.dumps({**asdict(self), **versions}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return settings_key(self, self.generator_version)
+
+
+def settings_key(settings: Any, generator_version: int) -> str:
+    """Returns 12 hexadecimal digits that name settings and what they give.
+
+    Args:
+        settings: Any dataclass of JSON values.
+        generator_version: Version of the generator that the settings are for.
+    """
+    versions = {"format_version": FORMAT_VERSION, "generator_version": generator_version}
+    text = json.dumps({**asdict(settings), **versions}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from datasets.delphes.generator import TABLE
 from datasets.delphes.simulation import CHARGED_HADRON, NEUTRAL_HADRON, NONE, PHOTON, TOWER, TRACK
 from datasets.delphes.tracker import MM_PER_GEV, RADIUS
-from datasets.plots.figure import load_mplhep, new_figure
+from datasets.plots.figure import add_legend, draw_histogram, load_mplhep, new_figure
 from datasets.store import open_store
 
 CLASSES = ("none", "ch. hadron", "n. hadron", "photon", "electron", "muon")
@@ -61,7 +61,7 @@ def plot_delphes(folder: Path, output: Path) -> Path:
     # Legends come last, when the height of the curves below them is known.
     for axis in axes.flat:
         if axis.get_legend_handles_labels()[0]:
-            _add_legend(axis)
+            add_legend(axis)
     counts = ", ".join(f"{name}: {len(split['lengths'])} events" for name, split in splits.items())
     origin = store.manifest.get("generator", store.manifest.get("reader", "unknown origin"))
     figure.suptitle(f"{folder.name}, {origin} ({counts})")
@@ -78,33 +78,6 @@ def _columns(table: Any) -> dict[str, NDArray[Any]]:
     return {**rows, "lengths": np.diff(offsets), "tracks": tracks}
 
 
-def _draw(
-    axis: Any,
-    histplot: Callable[..., Any],
-    values: NDArray[Any],
-    bins: NDArray[Any],
-    label: str,
-    density: bool = False,
-) -> None:
-    """Draws a histogram, as counts or normalised to 1."""
-    counts, edges = np.histogram(values, bins)
-    scale = 1.0 / max(counts.sum(), 1) / np.diff(edges) if density else np.ones(len(counts))
-    # Without variances, mplhep computes the error bars with scipy, which need not be installed.
-    heights, variances = counts * scale, counts * scale**2
-    histplot(heights, edges, w2=variances, w2method="sqrt", ax=axis, label=label)
-
-
-def _add_legend(axis: Any) -> None:
-    """Puts a legend at the top, with room for it above the curves."""
-    low, high = axis.get_ylim()
-    entries = len(axis.get_legend_handles_labels()[0])
-    if axis.get_yscale() == "log":
-        axis.set_ylim(low, high * (high / low) ** (0.09 * entries))
-    else:
-        axis.set_ylim(low, high + 0.11 * entries * (high - low))
-    axis.legend(fontsize="small", frameon=False, loc="upper right")
-
-
 def _draw_multiplicities(axis: Any, histplot: Callable[..., Any], splits: Mapping[str, Columns]) -> None:
     """Draws the numbers of tracks and towers per event, split by split."""
     counts = {f"{name}, tracks": split["tracks"] for name, split in splits.items()}
@@ -112,7 +85,7 @@ def _draw_multiplicities(axis: Any, histplot: Callable[..., Any], splits: Mappin
     all_counts = np.concatenate(list(counts.values()))
     bins = np.linspace(0.9 * all_counts.min(), 1.1 * all_counts.max() + 1, 25)
     for label, values in counts.items():
-        _draw(axis, histplot, values, bins, label)
+        draw_histogram(axis, histplot, values, bins, label)
     axis.set(xlabel="elements per event", ylabel="events")
 
 
@@ -129,19 +102,19 @@ def _draw_pt(axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], targ
     """Draws the pt of tracks, measured and generated, and the Et of towers."""
     bins = np.geomspace(0.05, 500, 61)
     track = inputs[:, 0] == TRACK
-    _draw(axis, histplot, inputs[track, 1], bins, "tracks, measured")
-    _draw(axis, histplot, targets[track, 2], bins, "tracks, generated")
-    _draw(axis, histplot, inputs[~track, 1], bins, r"towers, $E_T$")
+    draw_histogram(axis, histplot, inputs[track, 1], bins, "tracks, measured")
+    draw_histogram(axis, histplot, targets[track, 2], bins, "tracks, generated")
+    draw_histogram(axis, histplot, inputs[~track, 1], bins, r"towers, $E_T$")
     axis.set(xscale="log", yscale="log", xlabel=r"$p_T$ or $E_T$ [GeV]", ylabel="elements")
 
 
 def _draw_eta(axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], _: Any) -> None:
     """Draws eta of tracks, measured and at the exit point, and of the towers of each calorimeter."""
     track = inputs[:, 0] == TRACK
-    _draw(axis, histplot, inputs[track, 2], _ETA_BINS, "tracks, momentum")
-    _draw(axis, histplot, inputs[track, 6], _ETA_BINS, "tracks, exit point")
+    draw_histogram(axis, histplot, inputs[track, 2], _ETA_BINS, "tracks, momentum")
+    draw_histogram(axis, histplot, inputs[track, 6], _ETA_BINS, "tracks, exit point")
     for label, chosen in _calorimeter_rows(inputs).items():
-        _draw(axis, histplot, inputs[chosen, 2], _ETA_BINS, f"towers, {label}")
+        draw_histogram(axis, histplot, inputs[chosen, 2], _ETA_BINS, f"towers, {label}")
     axis.set(xlabel=r"$\eta$", ylabel="elements")
 
 
@@ -149,7 +122,9 @@ def _draw_target_pt(axis: Any, histplot: Callable[..., Any], _: Any, targets: ND
     """Draws the generated pt of the targets of each class."""
     for kind, label in enumerate(CLASSES):
         if kind != NONE:
-            _draw(axis, histplot, targets[targets[:, 0] == kind, 2], np.geomspace(0.05, 500, 61), label)
+            draw_histogram(
+                axis, histplot, targets[targets[:, 0] == kind, 2], np.geomspace(0.05, 500, 61), label
+            )
     axis.set(xscale="log", yscale="log", xlabel=r"generated $p_T$ [GeV]", ylabel="targets")
 
 
@@ -157,7 +132,7 @@ def _draw_target_eta(axis: Any, histplot: Callable[..., Any], _: Any, targets: N
     """Draws the generated eta of the targets of each class."""
     for kind, label in enumerate(CLASSES):
         if kind != NONE:
-            _draw(axis, histplot, targets[targets[:, 0] == kind, 3], _ETA_BINS, label)
+            draw_histogram(axis, histplot, targets[targets[:, 0] == kind, 3], _ETA_BINS, label)
     axis.set(yscale="log", xlabel=r"generated $\eta$", ylabel="targets")
 
 
@@ -170,7 +145,7 @@ def _calorimeter_rows(inputs: NDArray[Any]) -> dict[str, NDArray[np.bool_]]:
 def _draw_tower_energy(axis: Any, histplot: Callable[..., Any], inputs: NDArray[Any], _: Any) -> None:
     """Draws the energy of the towers of each calorimeter."""
     for label, chosen in _calorimeter_rows(inputs).items():
-        _draw(axis, histplot, inputs[chosen, 5], np.geomspace(0.4, 4000, 61), label)
+        draw_histogram(axis, histplot, inputs[chosen, 5], np.geomspace(0.4, 4000, 61), label)
     axis.set(xscale="log", yscale="log", xlabel="tower energy [GeV]", ylabel="towers")
 
 
@@ -188,7 +163,7 @@ def _draw_track_angles(
     """Draws the errors of the directions of tracks."""
     for name, errors in track_angle_errors(inputs, targets).items():
         label = rf"$\{name}$: {errors.mean():.4f} $\pm$ {errors.std():.4f}"
-        _draw(axis, histplot, errors, np.linspace(-0.05, 0.05, 51), label, density=True)
+        draw_histogram(axis, histplot, errors, np.linspace(-0.05, 0.05, 51), label, density=True)
     axis.set(xlabel="direction of tracks, measured - generated", ylabel="density")
 
 
@@ -202,7 +177,7 @@ def _draw_track_response(
         chosen = hadrons & (outer > low) & (outer <= high)
         ratio = inputs[chosen, 1] / targets[chosen, 2]
         label = rf"${low} < |\eta| < {high}$: {ratio.mean():.3f} $\pm$ {ratio.std():.3f}"
-        _draw(axis, histplot, ratio, np.linspace(0, 2, 81), label, density=True)
+        draw_histogram(axis, histplot, ratio, np.linspace(0, 2, 81), label, density=True)
     axis.set(xlabel=r"$p_T$ of hadron tracks, measured / generated", ylabel="density")
 
 
@@ -214,7 +189,9 @@ def _draw_tower_response(
     for (label, chosen), kind in zip(towers, (PHOTON, NEUTRAL_HADRON), strict=True):
         pure = chosen & (targets[:, 0] == kind) & (targets[:, 6] > 10.0)
         ratio = inputs[pure, 5] / targets[pure, 6]
-        _draw(axis, histplot, ratio, np.linspace(0, 3, 61), f"{label}, {CLASSES[kind]}", density=True)
+        draw_histogram(
+            axis, histplot, ratio, np.linspace(0, 3, 61), f"{label}, {CLASSES[kind]}", density=True
+        )
     axis.set(xlabel="tower energy / target energy, target > 10 GeV", ylabel="density")
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from datasets.errors import DataError, explain_import_error
 
@@ -48,3 +52,30 @@ def new_figure(output: Path, size: tuple[float, float]) -> Any:
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def draw_histogram(
+    axis: Any,
+    histplot: Callable[..., Any],
+    values: NDArray[Any],
+    bins: NDArray[Any],
+    label: str,
+    density: bool = False,
+) -> None:
+    """Draws a histogram, as counts or normalised to 1."""
+    counts, edges = np.histogram(values, bins)
+    scale = 1.0 / max(counts.sum(), 1) / np.diff(edges) if density else np.ones(len(counts))
+    # Without variances, mplhep computes the error bars with scipy, which need not be installed.
+    heights, variances = counts * scale, counts * scale**2
+    histplot(heights, edges, w2=variances, w2method="sqrt", ax=axis, label=label)
+
+
+def add_legend(axis: Any) -> None:
+    """Puts a legend at the top, with room for it above the curves."""
+    low, high = axis.get_ylim()
+    entries = len(axis.get_legend_handles_labels()[0])
+    if axis.get_yscale() == "log":
+        axis.set_ylim(low, high * (high / low) ** (0.09 * entries))
+    else:
+        axis.set_ylim(low, high + 0.11 * entries * (high - low))
+    axis.legend(fontsize="small", frameon=False, loc="upper right")
