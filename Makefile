@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: setup horovod backends run test test-slow test-all lint bench gpu-check gpu-wheels image sif push hepscore configs clean
+.PHONY: setup horovod backends triton run test test-slow test-all lint bench image sif push hepscore configs clean
 
 setup: $(READY)  ## make .venv with everything that pip has for this machine
 
@@ -14,7 +15,7 @@ $(READY): pyproject.toml
 		% sys.version.split()[0] if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0)'
 	$(PYTHON) -m venv $(if $(wildcard $(READY)),,--clear) $(VENV)  # one that was never ready may be of another Python
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet -e '.[cpu,containers,data,kernels,report,dev]'
+	$(BIN)/pip install --quiet -e '.[cpu,containers,data,kernels,report,serving,dev]'
 	@$(BIN)/pip install --quiet -e '.[tracking]' || echo 'make setup: pip could not install ACTS (pyacts), as it says' \
 		'above. Only generated tracking data need it: docs/data.md, "Other machines", says what to do without.'
 	touch $@
@@ -26,6 +27,16 @@ horovod: setup  ## Horovod for the TensorFlow in .venv, from its source (needs g
 
 backends: setup  ## JAX and PyTorch beside TensorFlow in .venv, for the tests that compare the three
 	$(BIN)/pip install --quiet -e '.[jax]' torch==2.13.0  # the version that the tests were last run with
+
+triton: $(VENV)-triton/.ready  ## the inference server Triton, in an environment of its own beside .venv
+
+# The wheel with the server asks for NumPy 1, and a run for NumPy 2. The server needs none of its other requirements.
+$(VENV)-triton/.ready: Makefile
+	$(PYTHON) -m venv --clear $(VENV)-triton
+	$(VENV)-triton/bin/pip install --quiet 'numpy<2' keras==3.15.1 \
+	    '$(if $(filter cuda,$(ACCELERATOR)),tensorflow[and-cuda],tensorflow-cpu)==2.20.0'
+	$(VENV)-triton/bin/pip install --quiet --no-deps nvidia-pytriton==0.7.0
+	touch $@
 
 run: setup  ## the main job: MLPF, small preset, on events it makes itself
 	$(BIN)/hepbench run mlpf --preset smoke
@@ -98,4 +109,4 @@ configs: setup  ## the shipped configurations of hep-score, out of the reference
 	    --output hepscore_adapter/configs/hepscore-gpu-cpuonly.yaml
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) build results .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-triton build results .mypy_cache .pytest_cache .ruff_cache

@@ -15,13 +15,14 @@ ROOT = Path(__file__).parents[1]
 OURS = ("benchmarks", "datasets", "hepscore_adapter")
 FRAMEWORKS = {"tensorflow", "jax", "jaxlib", "torch"}
 WORKLOADS = sorted(REGISTRY)
+SERVED = "benchmarks.serving.triton_model"  # a copy of it runs in the server's process and environment
 
 # From the top to the bottom. A module imports what stands in a lower line, and its own folder.
 LAYERS = f"""
 hepscore_adapter.programs
 benchmarks.cli
 benchmarks.publishing_commands
-benchmarks.fit_command benchmarks.hepscore_commands benchmarks.result_commands
+benchmarks.fit_command benchmarks.hepscore_commands benchmarks.result_commands benchmarks.serve_commands
 benchmarks.reporting
 benchmarks.publishing
 benchmarks.data_commands benchmarks.doctor benchmarks.scaling benchmarks.sonic hepscore_adapter.configuration
@@ -35,6 +36,7 @@ benchmarks.comparison benchmarks.fit
 benchmarks.side_by_side benchmarks.costs
 benchmarks.output benchmarks.report benchmarks.options
 benchmarks.runner
+benchmarks.serving
 benchmarks.training benchmarks.kernels
 benchmarks.context
 benchmarks.backends
@@ -167,11 +169,15 @@ def test_workloads_are_named_in_the_registry_only() -> None:
 
 def test_each_framework_stays_in_its_backend() -> None:
     backends = set(below("benchmarks.backends"))
-    assert importers(*FRAMEWORKS) <= backends
-    assert importers("tensorflow") == {"benchmarks.backends.tensorflow"}
-    assert importers("keras") <= backends | {
+    assert importers(*FRAMEWORKS) <= backends | {SERVED}
+    assert importers("tensorflow") == {"benchmarks.backends.tensorflow", SERVED}
+    assert importers("keras") <= backends | {SERVED} | {
         module for package in REGISTRY.values() for module in below(package)
     }
+
+
+def test_a_served_model_imports_nothing_of_ours() -> None:
+    assert ours(SERVED) == set()
 
 
 @pytest.mark.parametrize(
@@ -190,6 +196,7 @@ def test_clocks_are_read_where_something_is_measured_or_waited_for() -> None:
     """The folder of a run has the date in its name, and ranks wait for each other."""
     allowed = {"benchmarks.timing", "benchmarks.output"}
     allowed |= {f"benchmarks.launchers.{name}" for name in ("local_ranks", "memory_limit", "podman")}
+    allowed |= {f"benchmarks.serving.{name}" for name in ("client", "load", "server")}
     allowed |= {*below("benchmarks.machine"), *below("benchmarks.ranks")}
     assert {name for name in importers("time", "datetime") if top(name) == "benchmarks"} <= allowed
 
