@@ -18,6 +18,7 @@ from benchmarks.options import FILE, FLAGS, FOLDER, PRESET, SWITCHES, ImageName,
 from benchmarks.output import RunOptions
 from benchmarks.publishing_commands import export, leaderboard
 from benchmarks.result_commands import compare, report, reproduce
+from benchmarks.serve_commands import serve
 from benchmarks.sonic.command import sonic
 from benchmarks.streams import prepare_streams, say, settle_streams
 from datasets.errors import DataError
@@ -37,6 +38,7 @@ cli.add_command(compare)
 cli.add_command(reproduce)
 cli.add_command(export)
 cli.add_command(leaderboard)
+cli.add_command(serve)
 cli.add_command(sonic)
 
 
