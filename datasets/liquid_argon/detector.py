@@ -68,8 +68,8 @@ def take_images(deposits: Deposits, patches: int, rng: np.random.Generator) -> I
 def _collect(patch: Indices, place: Numbers, electrons: Numbers, patches: int) -> Numbers:
     """Returns the electrons in each pixel, (patches, 48, 48).
 
-    A deposit is as wide as a step, half a pixel, and is divided between the pixels that it touches. As points,
-    deposits would leave a pattern in the spectrum of pixels, which would have the charge of one step, two, ...
+    A deposit is as wide as a step, half a pixel, and is divided between the pixels that it touches. Points
+    would leave a pattern in the spectrum of pixels, which would have the charge of one step, of two, and so on.
 
     Args:
         patch: (deposits,) number of the patch of each.
