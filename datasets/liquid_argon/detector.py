@@ -69,7 +69,7 @@ def _collect(patch: Indices, place: Numbers, electrons: Numbers, patches: int) -
     """Returns the electrons in each pixel, (patches, 48, 48).
 
     A deposit is as wide as a step, half a pixel, and is divided between the pixels that it touches. Points
-    would leave a pattern in the spectrum of pixels, which would have the charge of one step, of two, and so on.
+    would leave a pattern in the spectrum of pixels, which would have the charge of one step, or of two.
 
     Args:
         patch: (deposits,) number of the patch of each.
