@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.errors import UsageError
 from benchmarks.kernels import figures
 from benchmarks.result import EpochRecord, RunResult, Spread
+from benchmarks.serving import figures as serving_figures
 from datasets.errors import DataError
 from datasets.plots.figure import load_mplhep
 
@@ -31,10 +32,13 @@ def table(results: Sequence[tuple[str, RunResult]]) -> str:
 def plot(results: Sequence[tuple[str, RunResult]], path: Path) -> None:
     """Draws loss and throughput by epoch, warm-up epochs as open markers; raises as ``draw``.
 
-    Kernels have time and memory against the number of events in their place.
+    Kernels have time and memory against the number of events in their place, and services throughput and
+    latency against the batch size.
     """
     if not results:
         raise UsageError("--plot: expected a result.json, got none; hepbench scale --plot draws a scaling")
+    if all(result.serving for _, result in results):
+        return draw(path, lambda *axes: _draw_services(results, *axes))
     if all(result.kernel for _, result in results):
         return draw(path, lambda *axes: _draw_kernels(results, *axes))
 
@@ -73,6 +77,23 @@ def _draw_kernels(results: Sequence[tuple[str, RunResult]], time: Any, memory: A
         axes.set_xscale("log")
         axes.set_yscale("log")
     time.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="x-small")
+
+
+def _draw_services(results: Sequence[tuple[str, RunResult]], throughput: Any, latency: Any) -> None:
+    """Draws throughput and median latency of local inference in each number format against the batch size."""
+    for name, result in results:
+        for precision, points in serving_figures.lines_by_batch(result.serving).items():
+            batches, rates, medians = zip(*points, strict=True)
+            label = f"{name}: {precision}" if len(results) > 1 else precision
+            throughput.plot(batches, rates, "o-", label=label)
+            latency.plot(batches, [1000 * seconds for seconds in medians], "o-", label=label)
+    throughput.set_ylabel("Local inference [patches/s]")
+    latency.set_ylabel("Median latency [ms]")
+    latency.set_xlabel("Batch size")
+    for axes in (throughput, latency):
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+    throughput.legend(loc="lower right", fontsize="x-small")
 
 
 def draw(path: Path, fill: Callable[[Any, Any], None]) -> None:
@@ -129,6 +150,11 @@ def _run(name: str, result: RunResult) -> str:
         lines += [*align(figures.node_rows(result.kernel["node"])), *figures.left_out_lines(result.kernel)]
     if published := result.kernel.get("published"):
         lines += ["", *align(published)]
+    if result.serving.get("rows"):
+        lines += ["", *align(serving_figures.local_rows(result))]
+    if result.serving.get("service", {}).get("loads"):
+        lines += ["", *align(serving_figures.load_rows(result)), ""]
+        lines.append(serving_figures.service_line(result.serving["service"], config))
     details = [(label, text) for label, text in _details(result) if text]
     width = max(len(label) for label, _ in details)
     return "\n".join([*lines, "", *(f"{label:<{width}}  {text}" for label, text in details)])

@@ -121,6 +121,7 @@ class RunResult:
         telemetry: What was sampled beside the run, see ``benchmarks.machine.telemetry``, with its ``phases``.
         energy_scored: Energy of the phases behind each score, and of an event, see
             ``benchmarks.machine.energy``; empty in results of earlier versions.
+        serving: What an inference service measured, see ``benchmarks.serving.run``.
         peak_memory_bytes: ``host`` and, where the device has memory of its own, ``device``; and
             ``expected``, what the configuration expects. Of several ranks, the one with the most.
         distributed: ``learning_rate_factor``; of several ranks also ``launcher``, ``nodes``, ``libraries``,
@@ -145,6 +146,7 @@ class RunResult:
     breakdown: Mapping[str, Any] = field(default_factory=dict)
     inference: Mapping[str, Any] = field(default_factory=dict)
     kernel: Mapping[str, Any] = field(default_factory=dict)
+    serving: Mapping[str, Any] = field(default_factory=dict)
     peak_memory_bytes: Mapping[str, int] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     weights_sha256: str = ""

@@ -31,6 +31,7 @@ from benchmarks.ranks.place import ALONE, Place, gpu_sensors_of, handles_of_node
 from benchmarks.resolution import Resolved
 from benchmarks.result import RunResult
 from benchmarks.scores import account
+from benchmarks.serving import run as _service
 from benchmarks.stopping import signal_name, signal_raised
 from benchmarks.timeline import timeline
 from benchmarks.training import run as _training
@@ -42,6 +43,7 @@ DOES_NOT_FIT = "does not fit"  # how the reason of a run begins that memory was 
 KINDS: Mapping[str, Callable[[Context, Any], None]] = {
     "training": _training.measure,
     "numerical kernel": _kernel.measure,
+    "inference service": _service.measure,
 }
 
 log = logging.getLogger("hepbench")

@@ -206,7 +206,121 @@ def ensembles_per_hour(node: Mapping[str, Any]) -> list[float]:
     return rates
 
 
+def _account_of_service(result: RunResult) -> Account:
+    config, rows = result.config, result.serving.get("rows", ())
+    precision, batch_size = config["precision"], config["batch_size"]
+    scored = next(
+        (row for row in rows if (row["precision"], row["batch_size"]) == (precision, batch_size)), None
+    )
+    if scored is None:
+        return Account(shortfall=f"expected local inference in {precision} at batch {batch_size}, got none")
+    requested, counts = config["repetitions"], [len(scored[key]) for key in ("started_at", "seconds")]
+    if counts != [requested] * 2:
+        return Account(shortfall=f"expected the {requested} repetitions that were asked for, got {counts[1]}")
+
+    # A service whose server cannot be scored leaves local inference alone.
+    service = result.serving.get("service", {})
+    if not service:
+        return Account(shortfall="expected the service to be measured, got none")
+    load = None
+    if not service["without_score"]:
+        if shortfall := service_shortfall(service, config):
+            return Account(shortfall=shortfall)
+        load = scored_load(service, config)
+
+    patches = scored["calls"] * batch_size
+    repetitions = {"offline": tuple(patches / seconds for seconds in scored["seconds"])}
+    phases = {"offline": (scored["started_at"][0], scored["started_at"][-1] + scored["seconds"][-1])}
+    if load is not None:
+        repetitions["service"] = tuple(load["patches_per_second"])
+        phases["service"] = (load["started_at"][0], load["started_at"][-1] + load["window_seconds"])
+    event_times = [config["event_patches"] / rate for rate in repetitions["offline"]]
+    return Account(
+        scores={name: Score(Spread.of(rates), "patches/s") for name, rates in repetitions.items()},
+        repetitions=repetitions,
+        statistics={"event_time": Score(Spread.of(event_times), "s")},
+        work={
+            "event_patches": config["event_patches"],
+            "patches_per_call": batch_size,
+            "repetitions": requested,
+            **({"clients": load["clients"]} if load else {}),
+        },
+        events=patches,
+        details={"local": local_details(result.serving), "service": service_details(service)},
+        phases=phases,
+    )
+
+
+def service_details(service: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the server and its loads, without the times of single requests and events."""
+    left_out = ("request_times", "event_times")
+    loads = [{key: value for key, value in load.items() if key not in left_out} for load in service["loads"]]
+    return {**service, "loads": loads}
+
+
+def listed_loads(service: Mapping[str, Any], config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Returns the loads among which the scored one is: those with the first request size and delay."""
+    batch, delay = (int(config[key].split(",")[0]) for key in ("request_batches", "queue_delays"))
+    return [load for load in service["loads"] if (load["batch"], load["queue_delay"]) == (batch, delay)]
+
+
+def scored_load(service: Mapping[str, Any], config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Returns the listed load with the most clients whose p99 is within the bound; None if there is none."""
+    within = [load for load in listed_loads(service, config) if load_p99(load) <= config["max_p99"]]
+    return max(within, key=lambda load: load["clients"], default=None)
+
+
+def service_shortfall(service: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """Says what a service lacks for a score; empty if it lacks nothing."""
+    loads = listed_loads(service, config)
+    requested = [int(word) for word in config["clients"].split(",")]
+    if (counts := [load["clients"] for load in loads]) != requested:
+        return f"expected loads of {requested} clients, got {counts}"
+    for load in loads:
+        windows = [len(load[key]) for key in ("started_at", "patches_per_second")]
+        if windows != [config["repetitions"]] * 2:
+            return (
+                f"{load['clients']} clients: expected the {config['repetitions']} repetitions that were "
+                f"asked for, got {windows[1]}"
+            )
+    if scored_load(service, config) is None:
+        times = ", ".join(f"{load_p99(load):.3g} s with {load['clients']}" for load in loads)
+        return (
+            f"expected a load whose p99 is at most {config['max_p99']:g} s, got {times} client(s); "
+            "raise --set max_p99, or lower --set clients or --set request_batches"
+        )
+    return ""
+
+
+def load_rate(load: Mapping[str, Any]) -> float:
+    """Returns the median patches per second over the repetitions of a load."""
+    return float(statistics.median(load["patches_per_second"]))
+
+
+def load_p99(load: Mapping[str, Any]) -> float:
+    """Returns the time of a request that one in a hundred exceeds, in seconds."""
+    times = load["request_times"]
+    return float(times[0] if len(times) == 1 else statistics.quantiles(times, n=100, method="inclusive")[98])
+
+
+def local_details(serving: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Returns the rate and the latencies of each row of local inference, by number format and batch size."""
+    return {
+        f"{row['precision']} at batch {row['batch_size']}": {
+            "patches_per_second": row_rate(row),
+            **row["latency_seconds"],
+        }
+        for row in serving["rows"]
+    }
+
+
+def row_rate(row: Mapping[str, Any]) -> float:
+    """Returns the median patches per second of a row of local inference."""
+    return float(row["calls"] * row["batch_size"] / statistics.median(row["seconds"]))
+
+
 _ACCOUNTS: Mapping[str, Callable[[RunResult], Account]] = {
     "training": _account_of_training,
     "numerical kernel": _account_of_kernel,
+    "inference service": _account_of_service,
 }

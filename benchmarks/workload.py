@@ -19,6 +19,7 @@ REGISTRY = {
     "mlpf": "benchmarks.workloads.mlpf",
     "gnn_tracking": "benchmarks.workloads.gnn_tracking",
     "mellin_dis": "benchmarks.workloads.mellin_dis",
+    "emtrkmichelid": "benchmarks.workloads.emtrkmichelid",
 }
 
 Tensor = Any  # a tensor of whichever framework runs
@@ -84,8 +85,8 @@ class Events(Protocol):
 class Metrics(Protocol):
     """Figures of merit, collected batch by batch, on the host."""
 
-    def update(self, predictions: np.ndarray, batch: Batch) -> None:
-        """Takes in the predictions for one batch."""
+    def update(self, predictions: Any, batch: Batch) -> None:
+        """Takes in the predictions for one batch: an array, or of a service a list of the outputs."""
 
     def merge(self, other: Any) -> None:
         """Takes in what another of its kind has collected."""
@@ -220,6 +221,43 @@ class Kernel(Protocol):
         """
 
 
+class ServiceEvents(Events, Protocol):
+    """The patches of an inference service: those to train on, and one event as ``validation``."""
+
+    def raw(self) -> np.ndarray:
+        """Returns the patches of the event as they are stored, (patches, ...)."""
+
+
+class Service(Protocol):
+    """A model that answers requests. The rules for a ``Workload`` hold for it, too.
+
+    A patch is what the model takes one of: an event is many of them.
+    """
+
+    def prepare(self, config: Any, note: Callable[[str], None]) -> ServiceEvents:
+        """Opens the data set of a configuration; makes it first where it is missing.
+
+        Raises:
+            DataError: It is damaged, does not hold what the configuration needs, or cannot be made.
+        """
+
+    def build(self, config: Any, rng: np.random.Generator) -> Training:
+        """Builds the model in the configuration's number format, its loss and its optimiser.
+
+        The model consists of layers that Keras has, and has one input. Its outputs are those of ``outputs``.
+        """
+
+    def outputs(self) -> Mapping[str, int]:
+        """Returns how many numbers each output of the model has for a patch, in the model's order."""
+
+    @staticmethod
+    def preprocess(raw: np.ndarray) -> np.ndarray:
+        """Returns what the model reads of stored patches. A function of a module that needs no framework."""
+
+    def metrics(self) -> Metrics:
+        """Returns an empty collection of figures of merit, which takes a list of the outputs."""
+
+
 def presets(name: str) -> Mapping[str, RunConfig]:
     """Returns the presets of a workload, without importing its framework.
 
@@ -267,6 +305,6 @@ def make_events(
 
 
 def load(name: str) -> Any:
-    """Imports the workload itself, a ``Workload`` or a ``Kernel``, and with it Keras if it is a training."""
-    workload: Workload | Kernel = importlib.import_module(f"{REGISTRY[name]}.workload").WORKLOAD
+    """Imports the workload itself, a ``Workload``, ``Kernel`` or ``Service``, and Keras if it has a model."""
+    workload: Workload | Kernel | Service = importlib.import_module(f"{REGISTRY[name]}.workload").WORKLOAD
     return workload

@@ -162,7 +162,7 @@ def value_and_gradient(
 
 def _remember(result: Tensor) -> Tensor:
     """Notes a result for ``drain``, because JAX has no barrier, and forgets those that are computed."""
-    _under_way[:] = [*(other for other in _under_way if not other.is_ready()), result]
+    _under_way[:] = [*(other for other in _under_way if not other.is_ready()), *jax.tree.leaves(result)]
     return result
 
 

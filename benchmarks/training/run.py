@@ -57,7 +57,7 @@ class _TrainingRun:
             step = self.backend.train_step(training, xla, world, config.compression)
             predict = self.backend.predict_step(training.model, xla)
         seconds = self.fields["seconds"] = {"build": building.seconds}
-        self.fields["model"] = _parameter_counts(training.model)
+        self.fields["model"] = parameter_counts(training.model)
 
         # The messages are measured before the first epoch, while all ranks are idle.
         if world.size > 1:
@@ -164,7 +164,7 @@ class _TrainingRun:
             )
 
 
-def _parameter_counts(model: Any) -> dict[str, int]:
+def parameter_counts(model: Any) -> dict[str, int]:
     """Returns the numbers of trainable and of frozen parameters."""
 
     def parameters(variables: list[Any]) -> int:

@@ -6,21 +6,44 @@ import dataclasses
 import importlib
 import inspect
 import json
+import subprocess
+import sys
 import typing
 
 import pytest
 
 from benchmarks import workload
-from benchmarks.config import PRECISIONS, SMALL, KernelConfig, RunConfig, TrainingConfig, step_differences
+from benchmarks.config import (
+    PRECISIONS,
+    SMALL,
+    KernelConfig,
+    RunConfig,
+    ServingConfig,
+    TrainingConfig,
+    step_differences,
+)
 from benchmarks.resolution import resolve
 from benchmarks.verdict import ENOUGH_REPETITIONS
-from benchmarks.workload import REGISTRY, Events, Kernel, Metrics, Workload, describe, presets
+from benchmarks.workload import (
+    REGISTRY,
+    Events,
+    Kernel,
+    Metrics,
+    Service,
+    ServiceEvents,
+    Workload,
+    describe,
+    presets,
+)
 
 PRESETS = [(name, preset) for name in REGISTRY for preset in presets(name)]
 every_workload = pytest.mark.parametrize("name", REGISTRY)
 TRAININGS = [name for name in REGISTRY if isinstance(presets(name)["smoke"], TrainingConfig)]
 KERNELS = [name for name in REGISTRY if isinstance(presets(name)["smoke"], KernelConfig)]
+SERVICES = [name for name in REGISTRY if isinstance(presets(name)["smoke"], ServingConfig)]
 every_training = pytest.mark.parametrize("name", TRAININGS)
+every_model = pytest.mark.parametrize("name", [*TRAININGS, *SERVICES])
+every_service = pytest.mark.parametrize("name", SERVICES)
 every_kernel = pytest.mark.parametrize("name", KERNELS)
 every_preset = pytest.mark.parametrize(("name", "preset"), PRESETS)
 
@@ -107,9 +130,10 @@ def test_a_configuration_is_json(name: str, preset: str) -> None:
 @every_preset
 def test_the_memory_it_predicts_grows_with_its_size(name: str, preset: str) -> None:
     config = presets(name)[preset]
-    size_key = "batch_size" if name in TRAININGS else "series_events"
+    size_key = "series_events" if name in KERNELS else "batch_size"
+    sizes = (10_000, 20_000, 40_000, 80_000) if name in SERVICES else (1, 2, 4, 8)
     bytes_by_batch = [
-        dataclasses.replace(config, **{size_key: size}).expected_memory_bytes() for size in (1, 2, 4, 8)
+        dataclasses.replace(config, **{size_key: size}).expected_memory_bytes() for size in sizes
     ]
     assert bytes_by_batch[0] > 1e8  # a framework alone takes more
     assert bytes_by_batch == sorted(set(bytes_by_batch))
@@ -127,7 +151,7 @@ def test_wider_numbers_take_no_less_memory(name: str) -> None:
     assert bytes_of["mixed_float16"] == bytes_of["mixed_bfloat16"]
 
 
-@every_training
+@every_model
 def test_the_floor_lets_a_perfect_model_pass_and_says_what_is_wrong_with_a_poor_one(name: str) -> None:
     smoke = presets(name)["smoke"]
     keys = [field.name for field in dataclasses.fields(smoke)]
@@ -168,6 +192,31 @@ def test_a_kernel_offers_the_implementations_of_its_key(name: str) -> None:
     assert field.metadata["choices"] == ("auto", *workload.load(name).implementations())
     for preset in presets(name).values():
         assert preset.with_auto_resolved("cpu", None).implementation in workload.load(name).implementations()
+
+
+@every_service
+def test_a_service_has_the_members_of_its_protocol(name: str) -> None:
+    pytest.importorskip("keras", reason="models are written in Keras")
+    loaded = workload.load(name)
+    for member in ("prepare", "build", "outputs", "metrics"):
+        expected = list(inspect.signature(getattr(Service, member)).parameters)[1:]
+        assert list(inspect.signature(getattr(loaded, member)).parameters) == expected, member
+    events = typing.get_type_hints(loaded.prepare)["return"]
+    for member in ("batches", "raw"):
+        expected = list(inspect.signature(getattr(ServiceEvents, member)).parameters)
+        assert list(inspect.signature(getattr(events, member)).parameters) == expected, member
+
+
+@every_service
+def test_what_a_client_does_to_patches_needs_no_framework(name: str) -> None:
+    """Clients are processes of their own that import the function, and no model."""
+    pytest.importorskip("keras", reason="models are written in Keras")
+    function = workload.load(name).preprocess
+    assert getattr(importlib.import_module(function.__module__), function.__name__) is function
+    program = (
+        f"import sys, {function.__module__}; sys.exit(bool({{'keras', 'tensorflow'}} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 
 @every_workload
