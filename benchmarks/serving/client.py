@@ -104,11 +104,6 @@ class Load:
         """Returns the length of all windows."""
         return self.windows * self.window_seconds
 
-    @property
-    def drain_seconds(self) -> float:
-        """Returns how long a client may go on after the windows: events that have arrived are finished."""
-        return self.request_seconds if self.rate else 0.0
-
 
 @dataclass(frozen=True)
 class ClientTask:
@@ -194,7 +189,7 @@ class _Client:
         }
         self.connection = Connection(task.address)
         self.record = ClientRecord()
-        self.zero = self.stop_at = 0.0
+        self.zero = self.end = 0.0
 
     def replay_events(self, start: float) -> ClientRecord:
         """Replays events until the windows are over, and waits for every answer.
@@ -206,18 +201,27 @@ class _Client:
             RunFailedError: An answer is wrong or lost.
         """
         self.zero = start + self.load.warmup_seconds
-        end = self.zero + self.load.measured_seconds
-        self.stop_at = end + self.load.drain_seconds
+        self.end = end = self.zero + self.load.measured_seconds
         for number, arrival in enumerate(self._arrivals(start)):
             # A client that is late does not wait, and its event has already waited since its arrival.
             if arrival >= end:
                 break
             sleep(max(0.0, arrival - clock()))
-            if clock() < self.stop_at and self._replay_event(self.task.index + number):
+            if not self._is_over() and self._replay_event(self.task.index + number):
                 self.record.events.append((arrival - self.zero, clock() - self.zero))
             else:
                 self.record.unfinished += 1
         return self.record
+
+    def _is_over(self) -> bool:
+        """Says whether nothing more is sent.
+
+        After the windows, events that have arrived at random times are still finished. Without such times, a
+        client only finishes its first event. Either takes as long as one answer may take, at most.
+        """
+        late = clock() - self.end
+        is_enough = not self.load.rate and any(finished >= 0 for _, finished in self.record.events[-1:])
+        return late >= (0 if is_enough else self.load.request_seconds)
 
     def _arrivals(self, start: float) -> Iterator[float]:
         """Yields when each event arrives: at random times, or as soon as the last one is finished."""
@@ -242,7 +246,7 @@ class _Client:
         for start in range(first, first + size, self.load.batch):
             if len(under_way) == self.load.in_flight:
                 self._take_answer(under_way.popleft())
-            if clock() >= self.stop_at:
+            if self._is_over():
                 is_complete = False
                 break
             under_way.append(self._send(start, min(start + self.load.batch, first + size)))

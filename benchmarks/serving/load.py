@@ -66,9 +66,7 @@ def run_load(
             before, began = read_counters(connection, served.name), clock()
             clients.watch_until(zero + load.measured_seconds)
             after, ended = read_counters(connection, served.name), clock()
-            records = clients.take_records(
-                load.measured_seconds + load.drain_seconds + load.work_seconds + load.request_seconds
-            )
+            records = clients.take_records(load.work_seconds + 2 * load.request_seconds)
     finally:
         connection.close()
     counters = _difference(after, before)

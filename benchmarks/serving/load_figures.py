@@ -33,9 +33,9 @@ def load_figures(
     Returns:
         ``clients``, ``batch``, ``in_flight``, ``rate``, ``work_seconds`` and ``window_seconds`` of the load.
         ``started_at`` and ``patches_per_second`` of each window. ``requests`` that were answered in the
-        windows, and ``events``: those that ended in the windows, or with a ``rate`` those that arrived in
-        them, of which ``unfinished`` took too long. ``event_seconds`` and ``request_seconds`` have ``mean``,
-        ``p50``, ``p95``, ``p99`` and ``max``, and ``event_times`` and ``request_times`` each value.
+        windows, and ``events``: those that ended after the warm-up, or with a ``rate`` those that arrived
+        after it, of which ``unfinished`` took too long. ``event_seconds`` and ``request_seconds`` have
+        ``mean``, ``p50``, ``p95``, ``p99`` and ``max``, and ``event_times`` and ``request_times`` each value.
         ``split_seconds`` has the mean of a request in the ``client``, ``network``, ``queue`` and ``compute``.
         ``mean_batch`` is the number of patches of an execution, of which there were ``executions``, and
         ``busy`` the share of the time in which the model worked. ``bytes_per_event`` are ``sent`` and
@@ -48,10 +48,10 @@ def load_figures(
     events = np.array([row for record in records for row in record.events], float).reshape(-1, 2)
     sent, answered, client_seconds, patches, sent_bytes, received_bytes = requests.T
 
-    # With random arrivals, the events of the windows are those that arrived in them, however long they took.
+    # Of the events, those count that arrived at a random time after the warm-up, or that ended after it.
     in_windows = (answered >= 0) & (answered < load.measured_seconds)
-    moments = events[:, 0] if load.rate else events[:, 1]
-    events = events[(moments >= 0) & (moments < load.measured_seconds)]
+    moments = events[:, 0 if load.rate else 1]
+    events = events[moments >= 0]
     for what, number in (("request", int(in_windows.sum())), ("event", len(events))):
         if not number:
             raise RunFailedError(

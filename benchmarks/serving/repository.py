@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,10 @@ def write_repository(
     version = folder / served.name / "1"
     version.mkdir(parents=True, exist_ok=True)
     if model is not None:
-        model.save(version / "model.keras")
+        # NumPy 2 warns of the way in which Keras takes arrays out of TensorFlow's variables.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            model.save(version / "model.keras")
     write_text(version / "model.py", model_source() if source is None else source)
 
     # The configuration comes last, because a server takes a folder with one for a model.

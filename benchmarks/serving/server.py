@@ -23,7 +23,7 @@ from benchmarks.timing import clock
 
 MESSAGE_BYTES = 32_000_000  # of the requests that one client has under way, because shared memory is scarce
 READY_SECONDS = 45.0  # for a server to load its model
-DRAIN_SECONDS = 8.0  # for a server to answer what it has and to end, before it is killed
+DRAIN_SECONDS = 5.0  # for a server to answer what it has and to end, before it is killed
 SHARED_MEMORY = Path("/dev/shm")
 _SPARE_BYTES = 8 << 20  # of shared memory, for what the server keeps beside the patches
 _LOOPBACK = "127.0.0.1"
@@ -271,7 +271,7 @@ def _command(
         "--allow-http=false",
         "--allow-metrics=false",
         "--disable-auto-complete-config",
-        "--exit-timeout-secs=5",
+        "--exit-timeout-secs=3",
         f"--backend-config=python,shm-region-prefix-name={prefix}",
     ]
 

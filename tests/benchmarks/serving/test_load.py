@@ -92,6 +92,17 @@ def test_a_server_that_is_not_there_ends_the_run(tmp_path: Path) -> None:
     assert multiprocessing.active_children() == []
 
 
+def test_an_event_that_is_longer_than_the_windows_is_finished(tmp_path: Path) -> None:
+    def slow(patches: np.ndarray) -> dict[str, np.ndarray]:
+        time.sleep(0.2)
+        return predict(patches)
+
+    with served_here(predict=slow) as server:
+        figures = run_load(server, SERVED, replay(tmp_path), load(clients=1, windows=1))
+    assert figures["events"] == 1
+    assert figures["event_seconds"]["max"] > 0.6
+
+
 def test_windows_without_an_event_are_no_measurement(tmp_path: Path) -> None:
     with (
         served_here() as server,
