@@ -25,7 +25,7 @@ MESSAGE_BYTES = 32_000_000  # of the requests that one client has under way, bec
 READY_SECONDS = 45.0  # for a server to load its model
 DRAIN_SECONDS = 5.0  # for a server to answer what it has and to end, before it is killed
 SHARED_MEMORY = Path("/dev/shm")
-_SPARE_BYTES = 8 << 20  # of shared memory, for what the server keeps beside the patches
+_SPARE_BYTES = 4 << 20  # of shared memory, for what the server keeps beside the patches
 _LOOPBACK = "127.0.0.1"
 
 # The kernel kills the server when the process that started it ends, however that ends. The setting survives
@@ -77,7 +77,7 @@ def check_bounds(batch: int, in_flight: int, patch_bytes: int) -> None:
 
 
 def check_shared_memory(max_batch: int, patch_bytes: int, folder: Path = SHARED_MEMORY) -> None:
-    """Checks that the server can hand its largest batch to the model.
+    """Checks that the server can hand its largest batches to the model.
 
     Args:
         max_batch: Patches of the largest batch.
@@ -87,7 +87,8 @@ def check_shared_memory(max_batch: int, patch_bytes: int, folder: Path = SHARED_
     Raises:
         RunFailedError: There is too little shared memory.
     """
-    needed = max_batch * patch_bytes + _SPARE_BYTES
+    # The server prepares one batch while the model works on another.
+    needed = 2 * max_batch * patch_bytes + _SPARE_BYTES
     try:
         status = os.statvfs(folder)
     except OSError as error:

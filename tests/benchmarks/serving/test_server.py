@@ -23,10 +23,10 @@ def test_requests_under_way_are_bound_to_32_mb() -> None:
 
 def test_too_little_shared_memory_is_one_line(small_disk: Path) -> None:
     """The file system of the fixture has 6 MiB."""
-    with pytest.raises(RunFailedError, match=r"expected 9 MB of shared memory in .* got 6 MB") as failure:
-        check_shared_memory(100, 48 * 48 * 4, small_disk)
+    with pytest.raises(RunFailedError, match=r"expected 8 MB of shared memory in .* got 6 MB") as failure:
+        check_shared_memory(200, 48 * 48 * 4, small_disk)
     assert "\n" not in str(failure.value)
-    check_shared_memory(100, 48 * 48 * 4)
+    check_shared_memory(200, 48 * 48 * 4)
 
 
 def test_no_shared_memory_is_one_line(tmp_path: Path) -> None:

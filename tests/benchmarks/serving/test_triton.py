@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ from benchmarks.serving.load import run_load
 from benchmarks.serving.repository import Batching
 from benchmarks.serving.server import Server, remote_server, weights_failure
 from tests.benchmarks.serving.linear import SERVED, load, replay, triton
+from tests.command import environment
 
 MISSING = missing_triton()
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(MISSING), reason=f"no Triton: {MISSING}")]
@@ -177,3 +180,31 @@ def test_a_model_that_takes_too_long_to_load_is_one_line(tmp_path: Path) -> None
         triton(tmp_path, changes=changes, ready_seconds=3.0),
     ):
         pass
+
+
+RUN = """
+import sys
+from pathlib import Path
+from benchmarks.serving.load import run_load
+from tests.benchmarks.serving.linear import SERVED, load, replay, triton
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    with triton(folder) as server:
+        endless = load(window_seconds=60.0)
+        run_load(server, SERVED, replay(folder / "events"), endless, lambda: print("begins", flush=True))
+"""
+
+
+def test_a_run_that_is_killed_takes_its_server_with_it(tmp_path: Path) -> None:
+    program = tmp_path / "run.py"
+    program.write_text(RUN, encoding="utf-8")
+    command = [sys.executable, program, tmp_path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment({}), text=True) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "begins\n"
+        started = psutil.Process(run.pid).children(recursive=True)
+        run.kill()
+    assert len(started) >= 4  # the server, its model and two clients
+    _, alive = psutil.wait_procs(started, timeout=30)
+    assert alive == []
