@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import UsageError
 from benchmarks.report import align, draw, number
+from benchmarks.sonic.measured import MeasuredService
 from benchmarks.sonic.model import Chain, Network
 
 MOST_PROCESSES = 1_000_000  # per GPU; the exact solution takes a step for each
@@ -41,31 +42,38 @@ def processes_around_knee(chain: Chain) -> list[int]:
     return sorted({1, *(max(1, round(share * knee)) for share in _SHARES_OF_KNEE)})
 
 
-def table(chain: Chain, processes: Sequence[int], network: Network | None) -> str:
+def table(
+    chain: Chain, processes: Sequence[int], network: Network | None, measured: Mapping[int, float]
+) -> str:
     """Returns the parts of an event, the time of an event by processes per GPU, and the limits.
 
     Args:
         chain: Parts of an event.
         processes: Numbers of processes per GPU, ascending.
         network: What all jobs share, or None where that is not known.
+        measured: Time of an event in seconds by processes, as far as a run has measured it.
     """
     queue = chain.gpu_queue()
     exact_times = queue.mean_times(processes[-1])
-    rows: list[tuple[str, ...]] = [_HEADER]
+    rows: list[tuple[str, ...]] = [(*_HEADER, "measured [s]") if measured else _HEADER]
     for count in processes:
         bound, exact = queue.lower_bound(count), exact_times[count - 1]
-        rows.append(
-            (
-                str(count),
-                f"{bound:.2f}" if bound >= 1 else number(bound),
-                f"{exact:.2f}" if exact >= 1 else number(exact),
-                f"{100 * max(0.0, exact / bound - 1):.1f} %",
-                f"{chain.cpu / bound:.2f}",
-                f"{chain.cpu / exact:.2f}",
-                f"{100 * count * queue.service / exact:.1f} %",
-            )
+        cells = (
+            str(count),
+            _seconds(bound),
+            _seconds(exact),
+            f"{100 * max(0.0, exact / bound - 1):.1f} %",
+            f"{chain.cpu / bound:.2f}",
+            f"{chain.cpu / exact:.2f}",
+            f"{100 * count * queue.service / exact:.1f} %",
         )
+        rows.append((*cells, _seconds(measured.get(count))) if measured else cells)
     return "\n".join([*_parts(chain), "", *align(rows), "", *_limits(chain, network)])
+
+
+def _seconds(value: float | None) -> str:
+    """Returns seconds with as many digits as a reader compares, and a dash for None."""
+    return number(value) if value is None or value < 1 else f"{value:.2f}"
 
 
 def _parts(chain: Chain) -> list[str]:
@@ -101,29 +109,46 @@ def _limits(chain: Chain, network: Network | None) -> list[str]:
     return lines
 
 
-def plot(chain: Chain, processes: Sequence[int], path: Path) -> None:
+def saturation_line(service: MeasuredService) -> str:
+    """Says in one line whether a run has found out how fast its server is."""
+    busy = "unknown" if service.busy is None else f"{100 * service.busy:.0f} %"
+    if service.is_saturated:
+        return f"measured     the server was saturated: it computed for {busy} of the time"
+    return (
+        f"measured     the server was not saturated (it computed for {busy} of the time), so that the GPU "
+        "may be faster than this; measure more clients"
+    )
+
+
+def plot(chain: Chain, processes: Sequence[int], path: Path, measured: Mapping[int, float]) -> None:
     """Draws time of an event and speed-up of the chain against processes per GPU.
 
     Args:
         chain: Parts of an event.
         processes: Numbers of processes per GPU, ascending.
         path: Of the picture.
+        measured: Time of an event in seconds by processes, as far as a run has measured it.
 
     Raises:
         UsageError: The plotting libraries are missing, or the path has no ending of an image format.
     """
-    queue = chain.gpu_queue()
-    most = processes[-1]
-    exact_times = queue.mean_times(most)
+    # On a logarithmic axis, few of the many whole numbers can be told apart.
+    queue, most = chain.gpu_queue(), processes[-1]
     steps = (math.exp(math.log(most) * step / _DRAWN_POINTS) for step in range(_DRAWN_POINTS + 1))
     counts = sorted({round(step) for step in steps})
+    exact_times = queue.mean_times(most)
     bound = [queue.lower_bound(count) for count in counts]
     exact = [exact_times[count - 1] for count in counts]
 
+    # Both diagrams have the same curves, times and what they come to against a CPU alone.
     def fill(time: Any, speed_up: Any) -> None:
-        for label, seconds, style in (("Lower bound", bound, "--"), ("Exact queue", exact, "-")):
-            time.plot(counts, seconds, style, label=label)
-            speed_up.plot(counts, [chain.cpu / value for value in seconds], style)
+        for label, times, style in (("Lower bound", bound, "--"), ("Exact queue", exact, "-")):
+            time.plot(counts, times, style, label=label)
+            speed_up.plot(counts, [chain.cpu / value for value in times], style)
+        if measured:
+            clients, seconds = list(measured), list(measured.values())
+            time.plot(clients, seconds, "o", color="black", label="Measured")
+            speed_up.plot(clients, [chain.cpu / value for value in seconds], "o", color="black")
         time.axhline(chain.cpu, color="gray", linestyle=":", label="CPU alone")
         speed_up.axhline(1.0, color="gray", linestyle=":")
         for axes in (time, speed_up):

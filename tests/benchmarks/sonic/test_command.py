@@ -53,7 +53,7 @@ def test_a_gpu_that_does_all_the_work_saturates_with_one_process() -> None:
         (
             ("--cpu-seconds=330",),
             "expected --cpu-seconds, --ml-seconds and --gpu-seconds, got no --ml-seconds and no "
-            "--gpu-seconds; add what an event takes there",
+            "--gpu-seconds; add what an event takes there, or the result of an inference service",
         ),
         (
             (*REQUIRED, "--ml-seconds=331"),
@@ -115,4 +115,4 @@ def test_the_picture_is_an_image(tmp_path: Path) -> None:
 def test_an_unknown_image_format_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("mplhep")
     with pytest.raises(UsageError, match=r"sonic\.docx: Format 'docx' is not supported"):
-        figures.plot(CHAIN, [1, 100], tmp_path / "sonic.docx")
+        figures.plot(CHAIN, [1, 100], tmp_path / "sonic.docx", {})

@@ -61,7 +61,10 @@ def address(hosts: Hosts, tmp_path: Path) -> Iterator[str]:
         assert port.isdecimal(), server.communicate()
         yield f"{ADDRESSES[0]}:{port}"
     finally:
-        server.communicate(timeout=60)
+        try:
+            server.communicate(timeout=60)
+        finally:
+            server.kill()
 
 
 def test_the_cable_saturates_where_the_model_puts_it(hosts: Hosts, address: str, tmp_path: Path) -> None:
@@ -82,10 +85,10 @@ def test_the_cable_saturates_where_the_model_puts_it(hosts: Hosts, address: str,
     # The prediction knows bytes and bandwidth, and of the time of a request only what one client alone has.
     cable = Network(alone["bytes_per_event"]["sent"] * FRAME * 8 / 1e9, BANDWIDTH)
     queue = ClosedQueue(THINK + alone["event_seconds"]["mean"] - cable.seconds, cable.seconds)
-    assert FEW < queue.knee < MANY
     assert many["event_seconds"]["mean"] > 0.95 * MANY * cable.seconds
     if reason := disturbance(telemetry.summary()):
         pytest.skip(f"not quiet: {reason}")
+    assert FEW < queue.knee < MANY
     assert fast["event_seconds"]["mean"] < 0.7 * queue.lower_bound(MANY)
     for count, figures in ((FEW, few), (MANY, many)):
         assert figures["event_seconds"]["mean"] == pytest.approx(queue.lower_bound(count), rel=0.1)
