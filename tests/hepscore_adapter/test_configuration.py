@@ -295,9 +295,10 @@ def test_the_shipped_configurations_follow_the_rules_of_hep_score(name: str) -> 
         assert re.fullmatch(r"[A-Za-z0-9_-]+", benchmark)
         assert isinstance(block["version"], str)
         assert block["results_file"] == f"{benchmark.removesuffix('-bmk').replace('-', '_')}_summary.json"
-        scores = {"mellin-dis-bmk": {"evaluations", "node"}, "emtrkmichelid-bmk": {"offline"}}.get(
-            benchmark, {"train", "infer"}
-        )
+        scores = {
+            "mellin-dis-bmk": {"evaluations", "node"},
+            "emtrkmichelid-bmk": {"offline", "service"},
+        }.get(benchmark, {"train", "infer"})
         assert set(block["ref_scores"]) == scores
         assert all(isinstance(score, float) and score > 0 for score in block["ref_scores"].values())
         assert block.get("gpu", False) is bool(SHIPPED[name][1])  # anything but true means no GPU

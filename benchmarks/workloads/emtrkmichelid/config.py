@@ -73,7 +73,8 @@ PRESETS: dict[str, PatchConfig] = {
         other_batches="235",
         repetitions=3,
         repetition_seconds=0.5,
-        window_seconds=2.0,
+        window_seconds=3.0,
+        max_p99=5.0,
     ),
     # A whole event, and long enough for stable clocks.
     "hepscore": PatchConfig(repetition_seconds=10.0, window_seconds=20.0, **_SCORED),
