@@ -86,7 +86,7 @@ def _parts(chain: Chain) -> list[str]:
     return [
         f"CPU alone    {number(chain.cpu)} s an event, {100 * chain.ml / chain.cpu:.1f} % of it "
         f"machine learning ({number(chain.ml)} s)",
-        f"service      {number(chain.ideal)} s an event where nobody waits: {number(chain.non_ml)} s, "
+        f"service      {_seconds(chain.ideal)} s an event where nobody waits: {number(chain.non_ml)} s, "
         f"and {sum_of_parts} = {number(chain.remote_ml)} s",
         f"speed-up     {number(chain.ml / chain.remote_ml)} of the machine learning, "
         f"{number(chain.cpu / chain.ideal)} of the whole chain, where nobody waits",
@@ -137,14 +137,16 @@ def plot(chain: Chain, processes: Sequence[int], path: Path, measured: Mapping[i
     steps = (math.exp(math.log(most) * step / _DRAWN_POINTS) for step in range(_DRAWN_POINTS + 1))
     counts = sorted({round(step) for step in steps})
     exact_times = queue.mean_times(most)
-    bound = [queue.lower_bound(count) for count in counts]
-    exact = [exact_times[count - 1] for count in counts]
+    exact = [(count, exact_times[count - 1]) for count in counts]
+    # The bound has a kink at the knee, which is hardly ever a whole number.
+    bound = [(count, queue.lower_bound(count)) for count in sorted({*counts, min(queue.knee, most)})]
 
     # Both diagrams have the same curves, times and what they come to against a CPU alone.
     def fill(time: Any, speed_up: Any) -> None:
-        for label, times, style in (("Lower bound", bound, "--"), ("Exact queue", exact, "-")):
-            time.plot(counts, times, style, label=label)
-            speed_up.plot(counts, [chain.cpu / value for value in times], style)
+        for label, points, style in (("Lower bound", bound, "--"), ("Exact queue", exact, "-")):
+            ratios, times = zip(*points, strict=True)
+            time.plot(ratios, times, style, label=label)
+            speed_up.plot(ratios, [chain.cpu / value for value in times], style)
         if measured:
             clients, seconds = list(measured), list(measured.values())
             time.plot(clients, seconds, "o", color="black", label="Measured")

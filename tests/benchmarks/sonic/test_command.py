@@ -22,7 +22,7 @@ def test_the_table_has_the_published_figures() -> None:
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.splitlines() == [
         "CPU alone    330 s an event, 66.7 % of it machine learning (220 s)",
-        "service      122 s an event where nobody waits: 110 s, and 7 preprocessing + 1.9 transfer "
+        "service      122.00 s an event where nobody waits: 110 s, and 7 preprocessing + 1.9 transfer "
         "+ 0.4 travel + 2.7 GPU = 12 s",
         "speed-up     18.33 of the machine learning, 2.705 of the whole chain, where nobody waits",
         "",
