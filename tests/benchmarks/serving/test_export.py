@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from benchmarks.serving.environment import missing_triton
 from benchmarks.serving.repository import Batching, ServedModel, model_source, write_repository
 from benchmarks.serving.server import triton_server, weights_failure
 from benchmarks.training.run import weights_sha256
+from tests.command import hepbench, refused
 
 MISSING = missing_triton()
 
@@ -53,3 +55,38 @@ def test_an_exported_model_answers_as_it_does_here(policy: str, tmp_path: Path) 
     tolerance = 1e-5 if policy == "float32" else 0.02
     for name, values in zip(served.outputs, expected, strict=True):
         np.testing.assert_allclose(answers[name], values, atol=tolerance)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(MISSING), reason=f"no Triton: {MISSING}")
+def test_the_command_writes_a_repository_for_a_stock_triton(tmp_path: Path) -> None:
+    pytest.importorskip("keras", reason="models are written in Keras")
+    settings = ("event_patches=100", "train_patches=64", "train_epochs=1", "batch_size=50", "other_batches=8")
+    folder = tmp_path / "models"
+    sets = [f"--set={setting}" for setting in settings]
+    answer = hepbench("serve", "export", "emtrkmichelid", folder, *sets)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout == f"{folder}\n"
+
+    # The configuration has the hash, and the server answers with that of the weights which it has loaded.
+    text = (folder / "emtrkmichelid" / "config.pbtxt").read_text(encoding="utf-8")
+    (digest,) = re.findall(r'"weights_sha256" value \{ string_value: "(\w{64})"', text)
+    outputs = {
+        name: int(size)
+        for name, size in re.findall(r'name: "(\w+)" data_type: TYPE_FP32 dims: \[ (\d+)', text)
+    }
+    served = ServedModel("emtrkmichelid", (48, 48, 1), outputs, digest)
+    with triton_server(folder, served, 100, tmp_path / "server.log") as server:
+        assert weights_failure(server, served, 20.0) == ""
+        connection = Connection(server.address)
+        answers = connection.infer(served, np.zeros((3, 48, 48, 1), np.float32), outputs, 20.0)
+        connection.close()
+    assert sorted(values.shape for values in answers.values()) == [(3, 1), (3, 3)]
+    (classes,) = (values for values in answers.values() if values.shape == (3, 3))
+    np.testing.assert_allclose(classes.sum(axis=1), 1, atol=1e-5)
+
+
+def test_only_a_service_is_exported(tmp_path: Path) -> None:
+    line = refused(hepbench("serve", "export", "mlpf", tmp_path / "models"), 2)
+    assert line.startswith("serve export: expected")
+    assert not (tmp_path / "models").exists()

@@ -35,6 +35,7 @@ def test_a_closed_loop_counts_what_came_back(tmp_path: Path) -> None:
     assert within == pytest.approx(figures["request_seconds"]["mean"])
 
 
+@pytest.mark.slow
 def test_latency_counts_from_the_scheduled_arrival(tmp_path: Path) -> None:
     """Work of 50 ms for events that arrive every 25 ms: each waits for those before it."""
     busy = load(clients=1, work_seconds=0.05, work="sleep", rate=40.0, window_seconds=0.5, request_seconds=5)
@@ -45,6 +46,7 @@ def test_latency_counts_from_the_scheduled_arrival(tmp_path: Path) -> None:
     assert figures["unfinished"] == 0  # what has arrived is drained after the windows
 
 
+@pytest.mark.slow
 def test_arrivals_repeat_with_the_seed(tmp_path: Path) -> None:
     sparse = load(rate=30.0)
     events = replay(tmp_path)
@@ -53,6 +55,7 @@ def test_arrivals_repeat_with_the_seed(tmp_path: Path) -> None:
     assert numbers[0] == numbers[1] > 5
 
 
+@pytest.mark.slow
 def test_requests_in_flight_overlap(tmp_path: Path) -> None:
     """Two requests wait for a model of 20 ms together, which takes them one after the other."""
 
@@ -92,6 +95,7 @@ def test_a_server_that_is_not_there_ends_the_run(tmp_path: Path) -> None:
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_an_event_that_is_longer_than_the_windows_is_finished(tmp_path: Path) -> None:
     def slow(patches: np.ndarray) -> dict[str, np.ndarray]:
         time.sleep(0.2)
@@ -103,6 +107,7 @@ def test_an_event_that_is_longer_than_the_windows_is_finished(tmp_path: Path) ->
     assert figures["event_seconds"]["max"] > 0.6
 
 
+@pytest.mark.slow
 def test_windows_without_an_event_are_no_measurement(tmp_path: Path) -> None:
     with (
         served_here() as server,
