@@ -334,6 +334,12 @@ class ServingConfig(RunConfig):
     clients: str = option("1,2", "numbers of client processes that are loads, ascending")
     request_batches: str = option("235", "patches of a request; the first size is scored")
     in_flight: int = option(1, "requests of a client under way", low=1, high=1000)
+    rate: float = option(
+        0.0,
+        "events/s that arrive at random at all clients; 0: each begins the next event after the last",
+        low=0.0,
+        high=1e6,
+    )
     work_seconds: float = option(
         0.0, "seconds that a client computes for an event besides inference", low=0.0, high=3600.0
     )
@@ -367,11 +373,12 @@ class ServingConfig(RunConfig):
                 f"got {self.event_patches}; raise --set event_patches, or lower --batch-size "
                 "and --set other_batches"
             )
+        for key in ("request_batches", "preferred_batches"):
+            if (size := max(self.numbers(key), default=0)) > self.max_batch:
+                raise UsageError(
+                    f"{key}: expected at most the {self.max_batch} patches of max_batch, got {size}"
+                )
         request = max(self.numbers("request_batches"))
-        if request > self.max_batch:
-            raise UsageError(
-                f"request_batches: expected at most the {self.max_batch} patches of max_batch, got {request}"
-            )
         under_way = self.in_flight * request * self.patch_bytes
         if under_way > MAX_REQUEST_BYTES:
             raise UsageError(

@@ -55,6 +55,7 @@ FLAGS = [
         default=None,
         help="Same seed, same bits [default: on a CPU only].",
     ),
+    click.option("--server", help="HOST:PORT of an inference server; default: the run starts its own."),
     click.option("--require-quiet", is_flag=True, default=None, help="Fail where the machine was not quiet."),
 ]
 SWITCHES = [

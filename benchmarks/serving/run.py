@@ -172,13 +172,19 @@ class _ServiceRun:
         return other
 
     def _judge(self, answer: Answer) -> list[np.ndarray]:
-        """Records the quality of the model on the event, and returns its outputs for all patches."""
+        """Records the quality of the model on the event, and returns its outputs for all patches.
+
+        Raises:
+            RunFailedError: The quality is too poor, and so there is nothing worth serving.
+        """
         metrics = self.service.metrics()
         parts = []
         for batch in self.events.batches("validation", self.config.batch_size):
             parts.append(answer(batch.inputs))
             metrics.update(parts[-1], batch)
         self.fields["quality"], self.fields["breakdown"] = metrics.result(), dict(metrics.breakdown())
+        if failure := self.config.quality_failure(self.fields["quality"]):
+            raise RunFailedError(f"did not train: {failure}")
         return [np.concatenate(output) for output in zip(*parts, strict=True)]
 
     def _measure_row(

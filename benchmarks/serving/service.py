@@ -145,6 +145,7 @@ def _loads(config: ServingConfig, is_scored: bool) -> Iterator[Load]:
                 batch=batch,
                 in_flight=config.in_flight,
                 work_seconds=config.work_seconds,
+                rate=config.rate,
                 warmup_seconds=WARMUP_SECONDS,
                 window_seconds=config.window_seconds,
                 windows=config.repetitions,

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -151,6 +152,7 @@ def test_a_poor_model_has_no_score() -> None:
     result = result_of("train_patches=2", "min_accuracy=0.9")
     assert result.status == "failed"
     assert result.reason.startswith("did not train: accuracy: expected at least 0.9, got 0.16")
+    assert result.serving["rows"] == []
 
 
 @pytest.mark.parametrize(
@@ -165,6 +167,13 @@ def test_a_poor_model_has_no_score() -> None:
             ["batch_size=7"],
             r"event_patches: expected at least the 7 patches of a batch, got 6; raise --set event",
         ),
+        (["max_batch=3"], r"request_batches: expected at most the 3 patches of max_batch, got 4"),
+        (["preferred_batches=4096"], r"preferred_batches: expected at most the 2048 patches of max_batch"),
+        (["clients="], r"clients and request_batches: expected at least one number each, got none"),
+        (
+            ["request_batches=65536", "max_batch=65536", "in_flight=1000"],
+            r"expected at most 32 MB of a client under way, got 262.1 MB in 1000 of 65536 patches; lower",
+        ),
         (["train_batch=9"], r"train_batch: expected at most the 8 patches to train on, got 9"),
     ],
 )
@@ -173,6 +182,19 @@ def test_keys_that_do_not_fit_together_are_refused(assignments: list[str], reaso
         doubles.configured(*assignments)
 
 
+def test_events_may_arrive_at_random_times() -> None:
+    result = result_of("rate=200")
+    (load,) = result.serving["service"]["loads"]
+    assert (load["rate"], result.status) == (200.0, "ok")
+    assert 0 < load["events"] < 100  # 40 on average in two windows of 0.1 s
+
+
 def test_several_ranks_are_refused() -> None:
     with pytest.raises(UsageError, match="doubles: expected one rank, got 2; a service has one model"):
         doubles.PRESETS["smoke"].for_ranks(2)
+
+
+def test_throughput_and_latency_are_drawn_against_the_batch_size(finished: RunResult, tmp_path: Path) -> None:
+    pytest.importorskip("mplhep", reason="plots are drawn with matplotlib and mplhep")
+    report.plot([("run", finished)], tmp_path / "batches.png")
+    assert (tmp_path / "batches.png").stat().st_size > 10_000

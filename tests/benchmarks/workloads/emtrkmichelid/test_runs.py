@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
 
+from benchmarks.backends import REGISTRY
 from benchmarks.result import read_result
 from benchmarks.serving.environment import VARIABLE, missing_triton
 from hepscore_adapter.validate import validate_summary
@@ -91,3 +93,22 @@ def test_a_server_that_is_not_there_ends_the_run_with_one_line(data_cache: Path,
     assert line.startswith("hepbench: failed: ")
     assert "127.0.0.1:1" in line
     assert not (tmp_path / "run" / "emtrkmichelid_summary.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_other_frameworks_measure_the_same_network(backend: str, data_cache: Path, tmp_path: Path) -> None:
+    """Each trains its own weights, and answers of the server are compared with its own."""
+    pytest.importorskip("keras", reason="models are written in Keras")
+    assert data_cache.exists()
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"no {REGISTRY[backend].title}: {REGISTRY[backend].install}")
+    env = {VARIABLE: str(tmp_path), "KERAS_BACKEND": backend}
+    answer = hepbench(*SMALL, f"--output={tmp_path}/run", env=env)
+    assert answer.returncode == 0, answer.stderr
+    result = read_result(tmp_path / "run" / "result.json")
+    validate_summary(read(tmp_path / "run" / "emtrkmichelid_summary.json"), result)
+    assert result.config["backend"] == backend
+    assert result.model["trainable_parameters"] == 11_900_420
+    assert len(result.serving["rows"]) == 4
+    assert len(result.serving["service"]["loads"]) == 1
