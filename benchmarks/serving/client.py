@@ -220,7 +220,7 @@ class _Client:
         client only finishes its first event. Either takes as long as one answer may take, at most.
         """
         late = clock() - self.end
-        is_enough = not self.load.rate and any(finished >= 0 for _, finished in self.record.events[-1:])
+        is_enough = not self.load.rate and any(end >= 0 for _, end in self.record.events[-1:])
         return late >= (0 if is_enough else self.load.request_seconds)
 
     def _arrivals(self, start: float) -> Iterator[float]:

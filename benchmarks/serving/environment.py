@@ -23,6 +23,8 @@ _QUESTION = (
     "sysconfig.get_config_var('LIBDIR'), '%d.%d' % sys.version_info[:2]]))"
 )
 
+_SYSTEM_LIBRARIES = ("/usr/lib", "/usr/lib64", f"/usr/lib/{os.uname().machine}-linux-gnu")
+
 
 @dataclass(frozen=True)
 class TritonEnvironment:
@@ -58,27 +60,29 @@ class TritonEnvironment:
     def variables(self) -> dict[str, str]:
         """Returns the environment variables of the server's process."""
         path = os.environ.get("PATH", os.defpath)
-        inherited = {
+        libraries = [*map(str, self.libraries), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
+        # Settings of this process's Python and framework are not for the server.
+        variables = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("PYTHON", "KERAS_", "TF_", "VIRTUAL_ENV"))
         }
         return {
-            **inherited,
+            **variables,
             "PATH": f"{self.folder / 'bin'}{os.pathsep}{path}",
             "PYTHONPATH": str(self.packages),
-            "LD_LIBRARY_PATH": os.pathsep.join(map(str, self.libraries)),
+            "LD_LIBRARY_PATH": os.pathsep.join(libraries),
         }
 
 
 def folder() -> Path:
     """Returns the folder of the environment, whether it is there or not."""
-    named = os.environ.get(VARIABLE)
-    return Path(named).expanduser() if named else Path(f"{sys.prefix}-triton")
+    value = os.environ.get(VARIABLE)
+    return Path(value).expanduser() if value else Path(f"{sys.prefix}-triton")
 
 
 def find_triton() -> TritonEnvironment:
-    """Looks at the environment.
+    """Finds the environment, and checks that it can serve a model.
 
     Raises:
         UsageError: It is not there or cannot run a model here, and why.
@@ -94,13 +98,13 @@ def find_triton() -> TritonEnvironment:
     packages, library_folder, version = json.loads(answer.stdout)
 
     # The stub must find the very Python that the packages were installed for before one of the system.
-    found = TritonEnvironment(
+    environment = TritonEnvironment(
         place,
         Path(packages),
         (Path(library_folder), Path(packages, "nvidia_pytriton.libs")),
         version,
     )
-    for path in (found.binary, found.stub):
+    for path in (environment.binary, environment.stub):
         if not path.is_file():
             raise UsageError(f"expected Triton's program {path}, got none; {_HOW_TO}")
     library = f"libpython{version}.so.1.0"
@@ -109,10 +113,7 @@ def find_triton() -> TritonEnvironment:
             f"expected {library} in {library_folder}, got none; Triton's Python models need a Python that "
             "was built with --enable-shared"
         )
-    return found
-
-
-_SYSTEM_LIBRARIES = ("/usr/lib", "/usr/lib64", f"/usr/lib/{os.uname().machine}-linux-gnu")
+    return environment
 
 
 def missing_triton() -> str:

@@ -94,15 +94,15 @@ class _Model:
         Raises:
             ValueError: The request does not fit the model.
         """
-        arrived = clock()
+        arrival = clock()
         if len(request.raw_input_contents) != 1 or len(request.inputs) != 1:
             raise ValueError(f"expected one input in raw bytes, got {len(request.raw_input_contents)}")
         patches = np.frombuffer(request.raw_input_contents[0], np.float32).reshape(request.inputs[0].shape)
         with self._turn:
-            started = clock()
+            start = clock()
             values = {name: np.asarray(array, np.float32) for name, array in self._predict(patches).items()}
-            ended = clock()
-            self._count(len(patches), started - arrived, ended - started)
+            end = clock()
+            self._count(len(patches), start - arrival, end - start)
         digest = np.frombuffer(bytes.fromhex(self._served.weights_sha256), np.uint8)
         values[WEIGHTS] = np.tile(digest, (len(patches), 1))
         names = [output.name for output in request.outputs]

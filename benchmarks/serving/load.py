@@ -63,14 +63,14 @@ def run_load(
 
             # The counters are read at the edges of the windows, between which everything is counted.
             clients.watch_until(zero)
-            before, began = read_counters(connection, served.name), clock()
+            before, first_moment = read_counters(connection, served.name), clock()
             clients.watch_until(zero + load.measured_seconds)
-            after, ended = read_counters(connection, served.name), clock()
+            after, last_moment = read_counters(connection, served.name), clock()
             records = clients.take_records(load.work_seconds + 2 * load.request_seconds)
     finally:
         connection.close()
     counters = _difference(after, before)
-    return load_figures(load, replay.event_patches, records, counters, ended - began, started_at)
+    return load_figures(load, replay.event_patches, records, counters, last_moment - first_moment, started_at)
 
 
 def _difference(after: Counters | None, before: Counters | None) -> Counters | None:

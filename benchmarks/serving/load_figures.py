@@ -46,10 +46,10 @@ def load_figures(
     """
     requests = np.array([row for record in records for row in record.requests], float).reshape(-1, 6)
     events = np.array([row for record in records for row in record.events], float).reshape(-1, 2)
-    sent, answered, client_seconds, patches, sent_bytes, received_bytes = requests.T
+    send_times, answer_times, client_seconds, patches, sent_bytes, received_bytes = requests.T
 
     # Of the events, those count that arrived at a random time after the warm-up, or that ended after it.
-    in_windows = (answered >= 0) & (answered < load.measured_seconds)
+    in_windows = (answer_times >= 0) & (answer_times < load.measured_seconds)
     moments = events[:, 0 if load.rate else 1]
     events = events[moments >= 0]
     for what, number in (("request", int(in_windows.sum())), ("event", len(events))):
@@ -58,11 +58,11 @@ def load_figures(
                 f"expected at least one {what} to end in the windows of {load.window_seconds:g} s, got none; "
                 "lengthen them, or make the events smaller"
             )
-    request_times = (answered - sent)[in_windows]
+    request_times = (answer_times - send_times)[in_windows]
     event_times = events[:, 1] - events[:, 0]
 
     edges = np.arange(load.windows + 1) * load.window_seconds
-    rates = np.histogram(answered, edges, weights=patches)[0] / load.window_seconds
+    rates = np.histogram(answer_times, edges, weights=patches)[0] / load.window_seconds
     per_event = event_patches / patches[in_windows].sum()
     return {
         "clients": load.clients,

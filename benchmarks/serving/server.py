@@ -187,14 +187,14 @@ def weights_failure(server: Server, served: ServedModel, seconds: float) -> str:
     """
     connection = Connection(server.address)
     try:
-        answered = connection.weights_sha256(served, seconds)
+        digest = connection.weights_sha256(served, seconds)
     except RunFailedError as error:
         return f"expected the server to answer with its weights' hash: {error}"
     finally:
         connection.close()
-    if answered == served.weights_sha256:
+    if digest == served.weights_sha256:
         return ""
-    return f"expected the weights {served.weights_sha256[:12]} to answer, got {answered[:12]}"
+    return f"expected the weights {served.weights_sha256[:12]} to answer, got {digest[:12]}"
 
 
 class _TritonServer(Server):

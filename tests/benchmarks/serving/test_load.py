@@ -65,7 +65,6 @@ def test_requests_in_flight_overlap(tmp_path: Path) -> None:
 
     with served_here(predict=slow) as server:
         figures = run_load(server, SERVED, replay(tmp_path), load(clients=1, in_flight=2))
-    assert figures["busy"] > 0.7
     assert figures["split_seconds"]["queue"] > 0.005
 
 

@@ -90,3 +90,9 @@ def test_the_configuration_says_how_requests_are_joined() -> None:
 def test_a_preferred_batch_above_the_largest_is_refused() -> None:
     with pytest.raises(UsageError, match="at most the largest batch 64, got 65"):
         Batching(64, (65,))
+
+
+def test_the_environment_is_beside_that_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(environment.VARIABLE, raising=False)
+    monkeypatch.setattr("sys.prefix", "/somewhere/.venv")
+    assert environment.folder() == Path("/somewhere/.venv-triton")
