@@ -3,11 +3,13 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from typing import Any
 
+import psutil
 import pytest
 
 from benchmarks.machine import nvml
@@ -49,6 +51,27 @@ def test_a_child_belongs_to_the_run_and_is_not_foreign() -> None:
         child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     seen = telemetry.summary()
     assert seen["cpu_cores_mean"] * seen["seconds"] >= float(child.stdout) > 0
+
+
+def test_what_a_thread_of_a_child_starts_belongs_to_the_run() -> None:
+    """An inference server starts the process of its model so, and the kernel lists it with that thread."""
+    endless = "import os; print(os.getpid(), flush=True)\nwhile True: pass"
+    call = f"target=subprocess.run, args=([sys.executable, '-c', {endless!r}],)"
+    code = f"import subprocess, sys, threading; threading.Thread({call}).start()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True
+    ) as child:
+        assert child.stdout is not None
+        try:
+            process = psutil.Process(int(child.stdout.readline()))
+            with Telemetry(interval=0.1) as telemetry:
+                start = process.cpu_times().user
+                time.sleep(1.0)
+                used = process.cpu_times().user - start
+        finally:
+            os.killpg(child.pid, signal.SIGKILL)
+    seen = telemetry.summary()
+    assert seen["cpu_cores_mean"] * seen["seconds"] >= used > 0
 
 
 def test_foreign_load_is_seen() -> None:
