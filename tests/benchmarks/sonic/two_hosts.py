@@ -46,7 +46,8 @@ def serve(folder: Path) -> None:
 def put_load(address: str, folder: Path, count: int, think: float) -> None:
     server = remote_server(address, served(VALUES))
     figures = measure(server, replay(folder, VALUES), VALUES, count, think)
-    print(json.dumps({key: figures[key] for key in ("event_seconds", "bytes_per_event")}))
+    keys = ("event_seconds", "patches_per_second", "bytes_per_event")
+    print(json.dumps({key: figures[key] for key in keys}))
 
 
 if __name__ == "__main__":
