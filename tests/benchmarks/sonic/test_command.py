@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
 
 from benchmarks.errors import UsageError
 from benchmarks.sonic import figures
+from benchmarks.sonic.command import sonic
 from benchmarks.sonic.model import Chain
 from tests.command import hepbench, refused
 
 REQUIRED = ("--cpu-seconds=330", "--ml-seconds=220", "--gpu-seconds=2.7")
 PUBLISHED = (*REQUIRED, "--preprocess=7", "--bandwidth-latency=1.9", "--travel=0.4")
 CHAIN = Chain(cpu=330, ml=220, gpu=2.7, preprocess=7, transfer=1.9, travel=0.4)
+
+
+def message(*arguments: str) -> str:
+    """What is wrong with a call, which this process makes, to save the start of another one."""
+    with pytest.raises((UsageError, click.ClickException)) as failure:
+        sonic.main(list(arguments), standalone_mode=False)
+    error = failure.value
+    return error.format_message() if isinstance(error, click.ClickException) else str(error)
 
 
 def test_the_table_has_the_published_figures() -> None:
@@ -91,14 +101,19 @@ def test_a_gpu_that_does_all_the_work_saturates_with_one_process() -> None:
     ],
 )
 def test_a_wrong_call_is_one_line(arguments: tuple[str, ...], line: str) -> None:
-    assert refused(hepbench("sonic", *arguments), 2) == line
+    assert message(*arguments) == line
+
+
+@pytest.mark.parametrize("option", ["--processes=0", "--gpu-seconds=nan"])
+def test_a_wrong_call_ends_with_its_line(option: str) -> None:
+    line = refused(hepbench("sonic", *REQUIRED, option), 2)
+    assert line == message(*REQUIRED, option)
 
 
 @pytest.mark.parametrize("text", ["", "x", "1,,2", "-1", "1.5", "1000001", "9" * 5000, "²"])
 def test_numbers_of_processes_are_whole(text: str) -> None:
-    answer = hepbench("sonic", *REQUIRED, f"--processes={text}")
     expected = "--processes: expected whole numbers A,B,... from 1 to 1000000, got "
-    assert refused(answer, 2).startswith(expected)
+    assert message(*REQUIRED, f"--processes={text}").startswith(expected)
 
 
 @pytest.mark.slow
