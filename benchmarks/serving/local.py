@@ -18,7 +18,7 @@ MAX_CALLS = 1_000_000  # in a repetition, however short a call is
 Answer = Callable[[np.ndarray], list[np.ndarray]]
 
 
-def answering(backend: Backend, predict: Callable[[Any], Any], outputs: Mapping[str, int]) -> Answer:
+def answer_function(backend: Backend, predict: Callable[[Any], Any], outputs: Mapping[str, int]) -> Answer:
     """Returns a function from preprocessed patches to the outputs of a model, all of them on the host.
 
     Args:
@@ -46,7 +46,7 @@ def measure_row(
     """Calls a model with one batch after another, from arrays on the host to answers on the host.
 
     Args:
-        answer: See ``answering``.
+        answer: See ``answer_function``.
         patches: All preprocessed patches of an event, of which whole batches are taken.
         batch_size: Patches of a call.
         config: Of the run.

@@ -22,7 +22,7 @@ from benchmarks.errors import RunFailedError, UsageError
 from benchmarks.machine.cgroup import usable_cores
 from benchmarks.scores import row_rate, service_shortfall
 from benchmarks.serving.figures import load_line
-from benchmarks.serving.local import Answer, answering, largest_difference, measure_row
+from benchmarks.serving.local import Answer, answer_function, largest_difference, measure_row
 from benchmarks.serving.training import train_model
 from benchmarks.timing import EpochTimer
 from benchmarks.training.run import parameter_counts, weights_sha256
@@ -100,7 +100,7 @@ class _ServiceRun:
         self.fields["weights_sha256"] = weights_sha256(model, self.backend.fetch)
 
         # The outputs for the whole event are what every later answer is compared with.
-        scored_answer = self._answering(model)
+        scored_answer = self._answer_function(model)
         expected = self._judge(scored_answer)
 
         # The scored number format comes first, and with it the model that is there already.
@@ -108,7 +108,7 @@ class _ServiceRun:
         patches = self.service.preprocess(raw)
         for precision in dict.fromkeys((config.precision, *PRECISIONS)):
             is_scored = precision == config.precision
-            answer = scored_answer if is_scored else self._answering(self._model_in(precision, model))
+            answer = scored_answer if is_scored else self._answer_function(self._model_in(precision, model))
             for batch_size in config.batch_sizes():
                 self._measure_row(precision, batch_size, answer, patches, expected)
         self._measure_service(model, scored_answer, raw, expected)
@@ -135,13 +135,13 @@ class _ServiceRun:
         Raises:
             RunFailedError: The server or a client failed, or no listed load is within the bound.
         """
-        from benchmarks.serving.service import Served, describe_model, measure_service
+        from benchmarks.serving.service import ModelToServe, describe_model, measure_service
 
         config, note = self.config, self.context.progress.note
         about = describe_model(config, self.service, raw, self.fields["weights_sha256"])
-        served = Served(config, self.service, model, about, answer, raw, expected)
+        served = ModelToServe(config, self.service, model, about, answer, raw, expected)
         try:
-            service, *loads = self._recorded(measure_service(self.context, served))
+            service, *loads = self._record_parts(measure_service(self.context, served))
         except UsageError as error:
             raise RunFailedError(str(error)) from None
         if service["without_score"]:
@@ -149,7 +149,7 @@ class _ServiceRun:
         elif shortfall := service_shortfall({**service, "loads": loads}, dataclasses.asdict(config)):
             raise RunFailedError(shortfall)
 
-    def _recorded(self, parts: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    def _record_parts(self, parts: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
         """Yields the service and its loads again, after they are in the record."""
         loads: list[Mapping[str, Any]] = []
         for index, part in enumerate(parts):
@@ -160,9 +160,9 @@ class _ServiceRun:
                 self.fields["serving"]["service"] = {**part, "loads": loads}
             yield part
 
-    def _answering(self, model: Any) -> Answer:
+    def _answer_function(self, model: Any) -> Answer:
         predict = self.backend.predict_step(model, self.config.xla == "on")
-        return answering(self.backend, predict, self.service.outputs())
+        return answer_function(self.backend, predict, self.service.outputs())
 
     def _model_in(self, precision: str, model: Any) -> Any:
         """Returns the same model in another number format."""

@@ -40,7 +40,7 @@ log = logging.getLogger("hepbench")
 
 
 @dataclass(frozen=True)
-class Served:
+class ModelToServe:
     """A model of a run that is to be served.
 
     Attributes:
@@ -93,7 +93,7 @@ def check_room(config: ServingConfig, patch_bytes: int) -> None:
         check_shared_memory(config.max_batch, patch_bytes)
 
 
-def measure_service(context: Context, served: Served) -> Iterator[Mapping[str, Any]]:
+def measure_service(context: Context, served: ModelToServe) -> Iterator[Mapping[str, Any]]:
     """Measures the listed loads, and then what batching and other sizes of requests change.
 
     Yields:
@@ -154,7 +154,7 @@ def _loads(config: ServingConfig, is_scored: bool) -> Iterator[Load]:
 
 
 def _measure_load(
-    context: Context, server: Server, served: Served, replay: Replay, load: Load
+    context: Context, server: Server, served: ModelToServe, replay: Replay, load: Load
 ) -> dict[str, Any]:
     """Returns the figures of a load, which copies of the run put on their servers at the same time."""
     figures = run_load(server, served.about, replay, load, context.meeting.meet)
@@ -171,7 +171,7 @@ def _without_score(server: Server, failure: str) -> str:
 
 
 @contextlib.contextmanager
-def _server(served: Served, delay: int, folder: Path) -> Iterator[Server]:
+def _server(served: ModelToServe, delay: int, folder: Path) -> Iterator[Server]:
     """Gives the server that there is: a remote one, Triton, or one in this process."""
     config = served.config
     if config.server:

@@ -1,4 +1,4 @@
-"""The short training that gives a served model its weights; it is not scored."""
+"""The short training that gives a served model its weights, which is not scored."""
 
 from __future__ import annotations
 

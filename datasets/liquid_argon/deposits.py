@@ -49,7 +49,7 @@ class Deposits:
         names = ("patch", "position", "energy", "length")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
-    def shifted(self, origin: Vectors) -> Deposits:
+    def shift_origin(self, origin: Vectors) -> Deposits:
         """Returns the deposits in coordinates that begin at ``origin``, (patches, 3)."""
         return Deposits(self.patch, self.position - origin[self.patch], self.energy, self.length)
 
@@ -67,7 +67,7 @@ class Deposits:
         return positions
 
 
-def isotropic(count: int, rng: np.random.Generator) -> Vectors:
+def isotropic_directions(count: int, rng: np.random.Generator) -> Vectors:
     """Returns unit vectors in all directions, (count, 3)."""
     vectors = rng.normal(size=(count, 3))
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))

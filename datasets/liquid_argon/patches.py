@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.liquid_argon.cascade import Cascade, develop, michel_energies
-from datasets.liquid_argon.deposits import Deposits, Indices, Numbers, isotropic
+from datasets.liquid_argon.deposits import Deposits, Indices, Numbers, isotropic_directions
 from datasets.liquid_argon.detector import PITCH, SIDE, Images, take_images
 from datasets.liquid_argon.tracks import MUON, PROTON, ionise
 
@@ -51,8 +51,8 @@ def make_patches(count: int, rng: np.random.Generator) -> Patches:
     centres = electrons.choose(count, rng)
     stopped_muons = ionise(MUON, michel, np.zeros(len(michel)), rng)
     deposits = Deposits.join(
-        electrons.shifted(centres),
-        stopped_muons.shifted(centres),
+        electrons.shift_origin(centres),
+        stopped_muons.shift_origin(centres),
         _tracks(track, rng),
         _crossing_muons(np.setdiff1d(np.arange(count), none), count, rng),
         _argon_decays(count, rng),
@@ -81,7 +81,7 @@ def _showers(patch: Indices, rng: np.random.Generator) -> Deposits:
     count = len(patch)
     energy = _log_uniform(30.0, 2000.0, count, rng)
     is_photon = rng.uniform(size=count) < 0.5
-    start = Cascade(patch, np.zeros((count, 3)), isotropic(count, rng), energy, is_photon)
+    start = Cascade(patch, np.zeros((count, 3)), isotropic_directions(count, rng), energy, is_photon)
     return develop(start, rng)
 
 
@@ -91,7 +91,7 @@ def _michel_electrons(patch: Indices, rng: np.random.Generator) -> Deposits:
     start = Cascade(
         patch,
         np.zeros((count, 3)),
-        isotropic(count, rng),
+        isotropic_directions(count, rng),
         michel_energies(count, rng),
         np.zeros(count, np.bool_),
     )
@@ -103,7 +103,7 @@ def _crossing_muons(patch: Indices, patches: int, rng: np.random.Generator) -> D
     crossed = patch[rng.uniform(size=len(patch)) < COSMIC_SHARE]
     origin = np.zeros((patches, 3))
     origin[crossed, :2] = rng.uniform(-0.5, 0.5, size=(len(crossed), 2)) * SIDE * PITCH
-    return ionise(MUON, crossed, np.full(len(crossed), 1000.0), rng).shifted(-origin)
+    return ionise(MUON, crossed, np.full(len(crossed), 1000.0), rng).shift_origin(-origin)
 
 
 def _argon_decays(patches: int, rng: np.random.Generator) -> Deposits:

@@ -13,7 +13,7 @@ from datasets.liquid_argon.deposits import (
     Indices,
     Numbers,
     fluctuate,
-    isotropic,
+    isotropic_directions,
     perpendiculars,
     scattering_angle,
 )
@@ -65,7 +65,7 @@ def ionise(particle: Particle, patch: Indices, residual_range: Numbers, rng: np.
     # Kicks add up along the path, and so the direction walks in both planes.
     kicks = rng.normal(size=(2, *to_end.shape)) * scattering_angle(kinetic, particle.mass)
     across, up = np.cumsum(kicks, axis=2)
-    forward = isotropic(len(patch), rng)
+    forward = isotropic_directions(len(patch), rng)
     first, second = perpendiculars(forward)
     direction = forward[:, None] + across[..., None] * first[:, None] + up[..., None] * second[:, None]
     direction /= np.linalg.norm(direction, axis=2, keepdims=True)

@@ -35,7 +35,7 @@ class PatchMetrics:
         self._michel += other._michel
 
     def result(self) -> dict[str, float]:
-        """Returns the figures over all batches so far; what has no patches is 0."""
+        """Returns the figures over all batches so far. A figure without patches is 0."""
         totals = self._confusion.sum(axis=1)
         recalls = self._confusion.diagonal() / np.maximum(totals, 1)
         found = self._michel[1, 1]

@@ -10,7 +10,7 @@ from datasets.liquid_argon.deposits import (
     Deposits,
     deflect,
     fluctuate,
-    isotropic,
+    isotropic_directions,
     perpendiculars,
     scattering_angle,
 )
@@ -25,7 +25,7 @@ def rng() -> np.random.Generator:
 
 
 def test_perpendiculars_are_unit_vectors_at_right_angles(rng: np.random.Generator):
-    direction = np.concatenate([isotropic(50, rng), [[0, 0, 1], [0, 0, -1], [1, 0, 0]]])
+    direction = np.concatenate([isotropic_directions(50, rng), [[0, 0, 1], [0, 0, -1], [1, 0, 0]]])
     first, second = perpendiculars(direction)
     for ours, theirs in ((first, second), (first, direction), (second, direction)):
         assert np.einsum("ij,ij->i", ours, theirs) == pytest.approx(0, abs=1e-12)
@@ -80,7 +80,7 @@ def test_a_cascade_keeps_the_energy(is_photon: bool, rng: np.random.Generator):
     start = Cascade(
         np.arange(count),
         np.zeros((count, 3)),
-        isotropic(count, rng),
+        isotropic_directions(count, rng),
         np.full(count, 200.0),
         np.full(count, is_photon),
     )
