@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.result import RunResult
-from benchmarks.scores import load_p99, load_rate, row_rate, scored_load
+from benchmarks.scores import load_p99, load_rate, row_rate, scored_load, service_shortfall
 
 _HEADER = (
     "local inference",
@@ -82,11 +82,10 @@ def load_rows(result: RunResult) -> list[tuple[str, ...]]:
 def service_line(service: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     """Says in one line which server answered, and which of its loads is scored."""
     server = f"{service['version']} ({service['server']})"
-    if service["without_score"]:
-        return f"{server}, no score: {service['without_score']}"
+    reason = service["without_score"] or service_shortfall(service, config)
     load = scored_load(service, config)
-    if load is None:
-        return f"{server}, no load is within the bound"
+    if reason or load is None:
+        return f"{server}, no score: {reason}"
     return (
         f"{server}, scored with {load['clients']} client(s): p99 {1000 * load_p99(load):.4g} ms "
         f"of at most {1000 * config['max_p99']:g} ms; "
