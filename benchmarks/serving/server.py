@@ -22,7 +22,7 @@ from benchmarks.serving.repository import ServedModel
 from benchmarks.timing import clock
 
 MESSAGE_BYTES = 32_000_000  # of the requests that one client has under way, because shared memory is scarce
-READY_SECONDS = 45.0  # for a server to load its model
+READY_SECONDS = 50.0  # for a server to load its model
 DRAIN_SECONDS = 5.0  # for a server to answer what it has and to end, before it is killed
 SHARED_MEMORY = Path("/dev/shm")
 _SPARE_BYTES = 4 << 20  # of shared memory, for what the server keeps beside the patches
