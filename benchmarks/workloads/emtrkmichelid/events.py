@@ -11,11 +11,11 @@ import numpy as np
 from benchmarks.errors import UsageError
 from benchmarks.workload import Batch, Purpose
 from benchmarks.workloads.emtrkmichelid.config import PatchConfig
-from datasets import parallel
 from datasets.cache import cache_root, expand_home
 from datasets.errors import DataError
 from datasets.liquid_argon.generator import GENERATOR_VERSION, TABLE, LiquidArgonSettings, generate
 from datasets.liquid_argon.patches import NONE, SHOWER, TRACK
+from datasets.progress import bar_or_tenths
 from datasets.store import Store, check_version, open_store
 
 CLASSES = (TRACK, SHOWER, NONE)
@@ -69,7 +69,7 @@ def make(config: PatchConfig, folder: Path | None, note: Note, intermediate: Pat
         settings(config),
         folder or cached_folder(config),
         workers=config.threads or None,
-        progress=parallel.tenths(note, "generated"),
+        progress=bar_or_tenths(note, "generated"),
     )
     note(f"patches are in {data_set}")
     return data_set
