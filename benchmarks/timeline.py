@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.machine.phases import Phase
 from benchmarks.result import RunResult
-from benchmarks.scores import ensembles_per_hour, is_quotable
+from benchmarks.scores import ensembles_per_hour, is_quotable, scored_load
 
 
 def timeline(result: RunResult) -> list[Phase]:
@@ -66,7 +66,30 @@ def _kernel_events(entry: Mapping[str, Any], result: RunResult, processes: int) 
     return int(ensembles * result.config["events"])
 
 
+def _phases_of_service(result: RunResult) -> Iterator[Phase]:
+    """Yields the repetitions of each row of local inference, and of each load, with patches as events."""
+    config = result.config
+    for row in result.serving.get("rows", ()):
+        precision, batch_size = row["precision"], row["batch_size"]
+        is_scored = (precision, batch_size) == (config["precision"], config["batch_size"])
+        end = row["started_at"][-1] + row["seconds"][-1]
+        patches = len(row["seconds"]) * row["calls"] * batch_size
+        name = f"{precision} at batch {batch_size}"
+        score = "offline" if is_scored else None
+        yield Phase(name, row["started_at"][0], end, score, patches, result.device)
+
+    service = result.serving.get("service", {"loads": (), "without_score": ""})
+    scored = None if service["without_score"] else scored_load(service, config)
+    for load in service["loads"]:
+        name = f"{load['clients']} clients, {load['batch']} patches, delay {load['queue_delay']} us"
+        end = load["started_at"][-1] + load["window_seconds"]
+        patches = round(sum(load["patches_per_second"]) * load["window_seconds"])
+        score = "service" if load is scored else None
+        yield Phase(name, load["started_at"][0], end, score, patches, result.device)
+
+
 _TIMELINES: Mapping[str, Callable[[RunResult], Iterator[Phase]]] = {
     "training": _phases_of_training,
     "numerical kernel": _phases_of_kernel,
+    "inference service": _phases_of_service,
 }

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
+from benchmarks.machine.phases import Phase
+from benchmarks.result import RunResult
 from benchmarks.scores import load_p99, load_rate, scored_load, service_details, service_shortfall
 from benchmarks.serving.figures import load_line, service_line
+from benchmarks.timeline import timeline
 
 CONFIG = {
     "clients": "1,2,4",
@@ -86,6 +90,27 @@ def test_the_p99_is_that_of_all_requests() -> None:
     """Of 0, 1, ..., 100 it is 99; of one request it is that of the request."""
     assert load_p99({"request_times": list(range(101))}) == pytest.approx(99.0)
     assert load_p99({"request_times": [7.0]}) == 7.0
+
+
+def test_the_phases_are_the_rows_and_the_loads() -> None:
+    """Two calls of 50 patches in each of two repetitions, and 2 x 310 patches in the windows of a load."""
+    row = {
+        "precision": "float32",
+        "batch_size": 50,
+        "calls": 2,
+        "started_at": [1.0, 3.0],
+        "seconds": [1.5, 2.0],
+    }
+    scored = load(2, 0.1) | {"window_seconds": 1.0}
+    config = CONFIG | {"clients": "2", "precision": "float32", "batch_size": 50}
+    serving = {"rows": [row, row | {"batch_size": 8}], "service": service(scored)}
+    result = RunResult("x", "ok", config, 1, kind="inference service", device="gpu", serving=serving)
+    assert timeline(result) == [
+        Phase("float32 at batch 50", 1.0, 5.0, "offline", 200, "gpu"),
+        Phase("float32 at batch 8", 1.0, 5.0, None, 32, "gpu"),
+        Phase("2 clients, 235 patches, delay 0 us", 0.0, 3.0, "service", 620, "gpu"),
+    ]
+    assert timeline(dataclasses.replace(result, serving={"rows": []})) == []
 
 
 def test_a_summary_has_no_times_of_single_requests() -> None:
