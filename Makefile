@@ -100,7 +100,7 @@ push:  ## image and SIF to REGISTRY, such as registry.example.org/hepbench
 	done
 	for name in $(SIF_NAMES); do $(APPTAINER) push build/sif/$$name oras://$(REGISTRY)/sif/$$name || exit; done
 
-hepscore: setup  ## the real hep-score (HEPSCORE_BIN) on both images and both SIFs, preset smoke
+hepscore: setup  ## the real hep-score (HEPSCORE_BIN) on every image and SIF, preset smoke
 	$(BIN)/python -m tests.hepscore
 
 configs: setup  ## the shipped configurations of hep-score, out of the reference runs beside them

@@ -1,4 +1,4 @@
-"""``make hepscore``: hep-score on both images with docker, and on both SIFs with Apptainer, preset smoke."""
+"""``make hepscore``: hep-score on every image with docker, and on every SIF with Apptainer, preset smoke."""
 
 from __future__ import annotations
 
