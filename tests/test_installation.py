@@ -23,7 +23,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 # Architecture, and the newest glibc (2.N) whose wheels the host takes.
 HOSTS = {"el8": ("x86_64", 28), "el9": ("x86_64", 34), "debian12": ("x86_64", 36), "arm": ("aarch64", 36)}
-SETUP = ("cpu", "containers", "data", "kernels", "report", "dev")
+SETUP = ("cpu", "containers", "data", "kernels", "report", "serving", "dev")
 WITH_ACTS = ("el9", "debian12")
 
 # By host and by what is wanted there, the extras. Few questions, because each takes seconds.

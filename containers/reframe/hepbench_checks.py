@@ -28,11 +28,11 @@ class HepbenchCheck(rfm.RunOnlyRegressionTest):
         options: Further options of ``hepbench run``.
     """
 
-    descr = "training, inference and kernels of high-energy physics"
+    descr = "training, inference, kernels and services of high-energy physics"
     valid_systems = ["*"]  # noqa: RUF012 (ReFrame's own way)
     valid_prog_environs = ["*"]  # noqa: RUF012
     time_limit = "4h"
-    workload = parameter(["mlpf", "gnn_tracking", "mellin_dis"])
+    workload = parameter(["mlpf", "gnn_tracking", "mellin_dis", "emtrkmichelid"])
     preset = variable(str, value="hepscore-small")
     program = variable(str, value="hepbench")
     options = variable(typ.List[str], value=[])

@@ -90,7 +90,8 @@ def test_an_unknown_preset_names_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"^unknown preset 'smok': did you mean 'smoke'\?$"):
         choose("preset", "smok", PRESETS)
     with pytest.raises(
-        UsageError, match=r"^unknown preset '': expected one of: full, hepscore, hepscore-small, smoke"
+        UsageError,
+        match=r"^unknown preset '': expected one of: cpu-check, full, gpu-check, hepscore, hepscore-small, smoke",
     ):
         choose("preset", "", PRESETS)
     assert choose("preset", "smoke", PRESETS) is PRESETS["smoke"]

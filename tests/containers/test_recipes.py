@@ -108,9 +108,9 @@ def test_the_run_stage_only_copies() -> None:
 
 
 def test_cpu_and_cuda_differ_in_arguments_only() -> None:
-    """Three things ask for ACCELERATOR: the toolkit, the extra of the framework, and Horovod's build."""
+    """These ask for ACCELERATOR: the toolkit, the extra of the framework, Horovod's build, and the server."""
     assert "ARG ACCELERATOR=cpu" in DOCKERFILE
-    assert DOCKERFILE.count('"$ACCELERATOR"') == 3
+    assert DOCKERFILE.count('"$ACCELERATOR"') == 4
     assert "HOROVOD_GPU_OPERATIONS=NCCL" in DOCKERFILE
 
 

@@ -59,6 +59,10 @@ def configured(*assignments: str) -> Resolved:
 
 
 def register(patch: pytest.MonkeyPatch) -> None:
-    """Makes the workload known, as a line in the registry does, and the backend of the line."""
+    """Makes the workload known, as a line in the registry does, and the backend of the line.
+
+    Its model is none of Keras, which a Triton could load, and so there is no Triton for it.
+    """
     line.register(patch)
+    patch.setenv("HEPBENCH_TRITON", "/nowhere")
     patch.setitem(REGISTRY, "doubles", "tests.doubles")

@@ -290,7 +290,8 @@ def test_another_kind_of_workload_needs_no_epochs(monkeypatch: pytest.MonkeyPatc
 
 def test_a_kind_that_nobody_knows_is_refused() -> None:
     with pytest.raises(
-        ValueError, match="expected a kind of workload among training, numerical kernel, got 'dance'"
+        ValueError,
+        match="expected a kind of workload among training, numerical kernel, inference service, got 'dance'",
     ):
         summary(dataclasses.replace(result(), kind="dance"))
 
