@@ -101,14 +101,15 @@ def find_triton() -> TritonEnvironment:
     environment = TritonEnvironment(
         place,
         Path(packages),
-        (Path(library_folder), Path(packages, "nvidia_pytriton.libs")),
+        (Path(library_folder), place / "lib", Path(packages, "nvidia_pytriton.libs")),
         version,
     )
     for path in (environment.binary, environment.stub):
         if not path.is_file():
             raise UsageError(f"expected Triton's program {path}, got none; {_HOW_TO}")
     library = f"libpython{version}.so.1.0"
-    if not any((Path(where) / library).is_file() for where in (library_folder, *_SYSTEM_LIBRARIES)):
+    places = (library_folder, place / "lib", *_SYSTEM_LIBRARIES)
+    if not any((Path(where) / library).is_file() for where in places):
         raise UsageError(
             f"expected {library} in {library_folder}, got none; Triton's Python models need a Python that "
             "was built with --enable-shared"
